@@ -1,0 +1,111 @@
+//! Content hashes: [`Digest`] of bytes, [`StageKey`] of what determines a stage's artifacts.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The blake3 hash of some bytes. Written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest([u8; 32]);
+
+/// The hash of everything that determines what a stage makes; see `docs/CACHE.md`.
+pub type StageKey = Digest;
+
+impl Digest {
+    /// Hashes bytes that are in memory.
+    #[must_use]
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Hashes a file without reading it into memory as a whole.
+    ///
+    /// # Errors
+    /// Whatever opening or reading the file gives.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0_u8; 64 * 1024];
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                return Ok(Self(*hasher.finalize().as_bytes()));
+            }
+            hasher.update(&buffer[..count]);
+        }
+    }
+
+    /// All 64 hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// The first 12 hexadecimal digits, enough for people.
+    #[must_use]
+    pub fn short(&self) -> String {
+        let mut hex = self.hex();
+        hex.truncate(12);
+        hex
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Digest({})", self.short())
+    }
+}
+
+/// A text that is not 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("`{0}` is not a digest of 64 lower-case hexadecimal digits")]
+pub struct NotADigest(String);
+
+impl FromStr for Digest {
+    type Err = NotADigest;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        match blake3::Hash::from_hex(text) {
+            Ok(hash) if lower => Ok(Self(*hash.as_bytes())),
+            _ => Err(NotADigest(text.chars().take(80).collect())),
+        }
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_reads_back_and_rejects_other_texts() {
+        let digest = Digest::of_bytes(b"abc");
+        assert_eq!(digest.hex().parse::<Digest>().expect("hex"), digest);
+        assert_eq!(digest.short().len(), 12);
+        assert!("abc".parse::<Digest>().is_err());
+        assert!(digest.hex().to_uppercase().parse::<Digest>().is_err());
+    }
+}

@@ -1,0 +1,15 @@
+//! The words everyone speaks: digests, canonical JSON, seeds, time, events.
+//!
+//! Every other module may import this one; it imports none of them.
+
+pub mod canonical;
+pub mod clock;
+pub mod digest;
+pub mod event;
+pub mod nearest;
+pub mod random;
+
+pub use canonical::canonical_json;
+pub use digest::{Digest, StageKey};
+pub use event::{Emitter, Event, EventKind, Lane};
+pub use random::Random;

@@ -1,0 +1,5 @@
+//! Interactions, samples, splits, K-shot draws, and the readers of the field's raw formats.
+
+pub mod sample;
+
+pub use sample::{Domain, Item, Rated, Sample};

@@ -1,0 +1,5 @@
+//! An experiment runner for few-shot LLM recommendation research.
+
+pub mod base;
+pub mod data;
+pub mod stage;

@@ -1,0 +1,162 @@
+//! What a running stage may see and touch.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::StageError;
+use crate::base::{Digest, Emitter};
+
+/// An artifact handed to a stage.
+#[derive(Debug, Clone)]
+pub struct InputArtifact {
+    /// File or folder; read it, never write it.
+    pub path: PathBuf,
+    /// Hash of its bytes.
+    pub digest: Digest,
+    /// For a gathered input, the axis values that tell this artifact from its siblings
+    /// (`weight_decay` → `0.001`); empty otherwise. Part of the key.
+    pub axes: BTreeMap<String, String>,
+    /// Who made it: a stage id with its output, or a path as the user wrote it.
+    pub origin: String,
+}
+
+/// Everything a stage has: its inputs, where its outputs go, a voice, and a stop sign.
+#[derive(Debug)]
+pub struct StageContext {
+    inputs: BTreeMap<String, Vec<InputArtifact>>,
+    outputs: BTreeMap<String, PathBuf>,
+    scratch: PathBuf,
+    log: PathBuf,
+    threads: usize,
+    emitter: Emitter,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl StageContext {
+    /// Assembles a context; `outputs` maps output names to paths below `scratch`.
+    #[must_use]
+    pub fn new(
+        inputs: BTreeMap<String, Vec<InputArtifact>>,
+        outputs: BTreeMap<String, PathBuf>,
+        scratch: PathBuf,
+        emitter: Emitter,
+    ) -> Self {
+        let log = scratch.join("log.txt");
+        Self {
+            inputs,
+            outputs,
+            scratch,
+            log,
+            threads: 1,
+            emitter,
+            cancelled: Arc::default(),
+        }
+    }
+
+    /// Sets the file that output of external programs goes to.
+    #[must_use]
+    pub fn with_log(mut self, log: PathBuf) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Sets the number of threads the stage may use.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets the flag that asks the stage to stop.
+    #[must_use]
+    pub fn with_cancellation(mut self, cancelled: Arc<AtomicBool>) -> Self {
+        self.cancelled = cancelled;
+        self
+    }
+
+    /// The single artifact of an input.
+    ///
+    /// # Errors
+    /// If the pipeline connects none or several to it.
+    pub fn input(&self, name: &str) -> Result<&InputArtifact, StageError> {
+        match self.inputs(name) {
+            [artifact] => Ok(artifact),
+            others => Err(StageError::input(format!(
+                "input `{name}` needs exactly one artifact, the pipeline connects {}",
+                others.len()
+            ))),
+        }
+    }
+
+    /// All artifacts of an input, in the pipeline's order; empty if nothing is connected.
+    #[must_use]
+    pub fn inputs(&self, name: &str) -> &[InputArtifact] {
+        self.inputs.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// All inputs by name.
+    #[must_use]
+    pub fn all_inputs(&self) -> &BTreeMap<String, Vec<InputArtifact>> {
+        &self.inputs
+    }
+
+    /// Where the output `name` must be written.
+    ///
+    /// # Errors
+    /// If the kind did not declare it.
+    pub fn output(&self, name: &str) -> Result<&Path, StageError> {
+        self.outputs
+            .get(name)
+            .map(PathBuf::as_path)
+            .ok_or_else(|| StageError::input(format!("output `{name}` is not declared")))
+    }
+
+    /// All declared outputs by name.
+    #[must_use]
+    pub fn all_outputs(&self) -> &BTreeMap<String, PathBuf> {
+        &self.outputs
+    }
+
+    /// A directory that exists only while the stage runs.
+    #[must_use]
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// The file for what external programs print; kept when the stage fails.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Threads the stage may use.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// The stage's voice.
+    #[must_use]
+    pub fn emitter(&self) -> &Emitter {
+        &self.emitter
+    }
+
+    /// Fails once the run is asked to stop; call it between units of work.
+    ///
+    /// # Errors
+    /// [`StageError::Cancelled`] after the user asked to stop now.
+    pub fn check_cancelled(&self) -> Result<(), StageError> {
+        if self.is_cancelled() {
+            return Err(StageError::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Whether the run is asked to stop now.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+}

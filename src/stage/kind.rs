@@ -1,0 +1,263 @@
+//! What a stage kind is: [`StageKind`] for its author, [`ErasedStage`] for the engine.
+
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{StageContext, StageError};
+use crate::base::Lane;
+
+/// How many artifacts an input takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arity {
+    /// Exactly one.
+    One,
+    /// One or none.
+    Optional,
+    /// One or more (a list, or a gather `over` axes).
+    Many,
+    /// Stands for any name, any number: the stage does not know its inputs' names beforehand.
+    AnyName,
+}
+
+/// An input a stage kind takes.
+#[derive(Debug, Clone, Copy)]
+pub struct InputDeclaration {
+    /// Its name under `inputs:`.
+    pub name: &'static str,
+    /// How many artifacts it takes.
+    pub arity: Arity,
+    /// What it is, in one phrase.
+    pub about: &'static str,
+}
+
+impl InputDeclaration {
+    /// An input that takes exactly one artifact.
+    #[must_use]
+    pub const fn one(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            arity: Arity::One,
+            about,
+        }
+    }
+
+    /// An input that takes one artifact or none.
+    #[must_use]
+    pub const fn optional(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            arity: Arity::Optional,
+            about,
+        }
+    }
+
+    /// An input that takes one or more artifacts.
+    #[must_use]
+    pub const fn many(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            arity: Arity::Many,
+            about,
+        }
+    }
+}
+
+/// An artifact a stage kind makes: a file or a folder in its scratch directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputDeclaration {
+    /// Its name, as in `stage/name`.
+    pub name: String,
+    /// File or folder name in the scratch directory; its extension says how `runner cat` shows it.
+    pub file: String,
+}
+
+impl OutputDeclaration {
+    /// Declares the artifact `name`, written as `file`.
+    #[must_use]
+    pub fn new(name: &str, file: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: file.to_owned(),
+        }
+    }
+}
+
+/// A kind of stage. Same parameters and inputs must give the same bytes.
+pub trait StageKind: Sync + 'static {
+    /// Parameters; `#[serde(deny_unknown_fields)]`, every field documented, defaults by serde.
+    type Params: DeserializeOwned + Serialize + JsonSchema;
+
+    /// The `kind:` in YAML, which is also the file stem.
+    const NAME: &'static str;
+    /// Raised when the same parameters and inputs would now give other bytes.
+    const VERSION: u32;
+    /// What it does, in one sentence.
+    const SUMMARY: &'static str;
+    /// The inputs it takes.
+    const INPUTS: &'static [InputDeclaration];
+    /// Parameters that change no byte of the artifacts and so stay out of the key.
+    const SKIP: &'static [&'static str] = &[];
+    /// Parameters left out of the key while they have their default: a parameter added later
+    /// goes here, so that old artifacts stay fresh.
+    const SKIP_IF_DEFAULT: &'static [&'static str] = &[];
+
+    /// The artifacts it makes with these parameters.
+    fn outputs(params: &Self::Params) -> Vec<OutputDeclaration>;
+
+    /// Where it runs.
+    fn lane(_params: &Self::Params) -> Lane {
+        Lane::Cpu
+    }
+
+    /// How many threads it uses.
+    fn threads(_params: &Self::Params) -> usize {
+        1
+    }
+
+    /// Checks what a type cannot say (a range, two fields that exclude each other).
+    ///
+    /// # Errors
+    /// The field's name and what is wrong with it.
+    fn check(_params: &Self::Params) -> Result<(), (String, String)> {
+        Ok(())
+    }
+
+    /// Does the work: reads `context.input(..)`, writes `context.output(..)`.
+    ///
+    /// # Errors
+    /// Whatever keeps the stage from making all its artifacts.
+    fn run(params: &Self::Params, context: &StageContext) -> Result<(), StageError>;
+}
+
+/// A parameter that does not fit its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamError {
+    /// Path inside the parameters, such as `batch_size` or `settings.hidden_size`.
+    pub path: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// A [`StageKind`] without its types, as the engine handles it.
+pub trait ErasedStage: Sync {
+    /// The `kind:` in YAML.
+    fn name(&self) -> &'static str;
+    /// See [`StageKind::VERSION`].
+    fn version(&self) -> u32;
+    /// What it does, in one sentence.
+    fn summary(&self) -> &'static str;
+    /// The inputs it takes.
+    fn inputs(&self) -> &'static [InputDeclaration];
+    /// JSON Schema of its parameters.
+    fn schema(&self) -> Schema;
+    /// Parameters after defaults.
+    ///
+    /// # Errors
+    /// The first parameter that does not fit.
+    fn complete(&self, params: &Value) -> Result<Value, ParamError>;
+    /// The part of completed parameters that enters the key.
+    fn key_params(&self, completed: &Value) -> Value;
+    /// The artifacts made with these completed parameters.
+    ///
+    /// # Errors
+    /// If `completed` was not made by [`ErasedStage::complete`].
+    fn outputs(&self, completed: &Value) -> Result<Vec<OutputDeclaration>, ParamError>;
+    /// Where it runs and with how many threads.
+    ///
+    /// # Errors
+    /// If `completed` was not made by [`ErasedStage::complete`].
+    fn placement(&self, completed: &Value) -> Result<(Lane, usize), ParamError>;
+    /// Does the work.
+    ///
+    /// # Errors
+    /// Whatever keeps the stage from making all its artifacts.
+    fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError>;
+}
+
+/// Wraps a [`StageKind`] as an [`ErasedStage`]; `&Erased::<MyStage>::NEW` in the registry.
+pub struct Erased<S>(PhantomData<S>);
+
+impl<S: StageKind> Erased<S> {
+    /// The one value of this type.
+    pub const NEW: Self = Self(PhantomData);
+
+    fn typed(params: &Value) -> Result<S::Params, ParamError> {
+        serde_path_to_error::deserialize::<_, S::Params>(params).map_err(|error| ParamError {
+            path: match error.path().to_string() {
+                path if path == "." => String::new(),
+                path => path,
+            },
+            message: error.inner().to_string(),
+        })
+    }
+}
+
+// SAFETY is not needed: PhantomData<S> is Sync because StageKind requires Sync.
+impl<S: StageKind> ErasedStage for Erased<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn version(&self) -> u32 {
+        S::VERSION
+    }
+
+    fn summary(&self) -> &'static str {
+        S::SUMMARY
+    }
+
+    fn inputs(&self) -> &'static [InputDeclaration] {
+        S::INPUTS
+    }
+
+    fn schema(&self) -> Schema {
+        schemars::schema_for!(S::Params)
+    }
+
+    fn complete(&self, params: &Value) -> Result<Value, ParamError> {
+        let typed = Self::typed(params)?;
+        S::check(&typed).map_err(|(path, message)| ParamError { path, message })?;
+        serde_json::to_value(&typed).map_err(|error| ParamError {
+            path: String::new(),
+            message: error.to_string(),
+        })
+    }
+
+    fn key_params(&self, completed: &Value) -> Value {
+        let mut params = completed.clone();
+        let defaults = if S::SKIP_IF_DEFAULT.is_empty() {
+            None
+        } else {
+            serde_json::to_value(self.schema()).ok()
+        };
+        if let Value::Object(map) = &mut params {
+            map.retain(|name, value| {
+                let at_default = S::SKIP_IF_DEFAULT.contains(&name.as_str())
+                    && defaults
+                        .as_ref()
+                        .and_then(|schema| schema.pointer(&format!("/properties/{name}/default")))
+                        == Some(value);
+                !S::SKIP.contains(&name.as_str()) && !at_default
+            });
+        }
+        params
+    }
+
+    fn outputs(&self, completed: &Value) -> Result<Vec<OutputDeclaration>, ParamError> {
+        Self::typed(completed).map(|params| S::outputs(&params))
+    }
+
+    fn placement(&self, completed: &Value) -> Result<(Lane, usize), ParamError> {
+        Self::typed(completed).map(|params| (S::lane(&params), S::threads(&params).max(1)))
+    }
+
+    fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError> {
+        let params = Self::typed(completed)
+            .map_err(|error| StageError::input(format!("{}: {}", error.path, error.message)))?;
+        S::run(&params, context)
+    }
+}
