@@ -1,5 +1,8 @@
 //! An experiment runner for few-shot LLM recommendation research.
 
+pub mod artifact;
 pub mod base;
 pub mod data;
+pub mod graph;
+pub mod spec;
 pub mod stage;
