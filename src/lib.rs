@@ -4,5 +4,7 @@ pub mod artifact;
 pub mod base;
 pub mod data;
 pub mod graph;
+pub mod plan;
+pub mod schedule;
 pub mod spec;
 pub mod stage;

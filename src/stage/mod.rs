@@ -5,16 +5,19 @@
 //! [`ErasedStage`] is what the graph and the scheduler see. A stage sees only its
 //! [`StageContext`]: no environment, no clock, no global.
 
+pub mod command;
 pub mod context;
 pub mod error;
 pub mod kind;
+pub mod text;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;
-pub use kind::{Arity, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
+pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
 
 /// Every stage kind there is, by name.
-pub const STAGES: &[&dyn ErasedStage] = &[];
+pub const STAGES: &[&dyn ErasedStage] =
+    &[&Erased::<command::Command>::NEW, &Erased::<text::Text>::NEW];
 
 /// Finds a stage kind by name.
 #[must_use]
