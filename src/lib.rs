@@ -5,6 +5,7 @@ pub mod base;
 pub mod data;
 pub mod graph;
 pub mod plan;
+pub mod reporter;
 pub mod schedule;
 pub mod spec;
 pub mod stage;

@@ -104,6 +104,8 @@ pub enum EventKind {
         key: String,
         /// Seconds it ran.
         wall_s: f64,
+        /// Expected seconds until everything is done, if anything is known.
+        remaining_s: Option<f64>,
     },
     /// A stage turned out to need no run: same inputs as before, or another runner made it.
     StageFresh {

@@ -10,6 +10,7 @@ use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use rayon::ThreadPool;
 
+use super::forecast::Forecast;
 use super::interrupt::Interrupt;
 use super::pools::Pools;
 use super::worker::{Outcome, Work, WorkInput, work};
@@ -131,6 +132,7 @@ struct Dispatcher<'r, 'g> {
     must_run: Vec<bool>,
     reruns: Vec<u32>,
     ranks: Vec<f64>,
+    forecast: Forecast,
     ready: Vec<NodeIndex>,
     cpu: BinaryHeap<Waiting>,
     accelerator: BinaryHeap<Waiting>,
@@ -183,6 +185,7 @@ pub fn run<'g>(
         must_run: vec![false; count],
         reruns: vec![0; count],
         ranks,
+        forecast: Forecast::new(graph, plan, options.jobs),
         ready: Vec::new(),
         cpu: BinaryHeap::new(),
         accelerator: BinaryHeap::new(),
@@ -397,10 +400,13 @@ impl Dispatcher<'_, '_> {
                     wall_s: manifest.wall_s,
                 }]);
                 self.summary.ran += 1;
+                let template = &self.graph.graph[node].template;
+                self.forecast.done(template, Some(manifest.wall_s));
                 (self.sink)(EventKind::StageFinished {
                     stage: id,
                     key: manifest.key.hex(),
                     wall_s: manifest.wall_s,
+                    remaining_s: self.forecast.remaining_s(),
                 });
                 self.made(node, manifest.outputs, NodeState::Made);
             }
@@ -541,6 +547,7 @@ impl Dispatcher<'_, '_> {
             wall_s: summary.wall_s,
         }]);
         self.summary.fresh += 1;
+        self.forecast.done(&self.graph.graph[node].template, None);
         (self.sink)(EventKind::StageFresh {
             stage: id,
             because: because.to_owned(),

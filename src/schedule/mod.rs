@@ -10,6 +10,7 @@
 //! - A failure skips what depends on it and nothing else.
 
 mod dispatcher;
+mod forecast;
 mod interrupt;
 mod pools;
 mod worker;

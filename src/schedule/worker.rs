@@ -55,15 +55,17 @@ pub(super) enum Outcome {
 }
 
 pub(super) fn work(work: Work, store: &Store) -> Outcome {
-    match attempt(&work, store) {
+    let outcome = match attempt(&work, store) {
         Ok(outcome) => outcome,
         Err(StageError::Cancelled) => Outcome::Cancelled,
         Err(error) => {
             let log = work.log.exists().then(|| work.log.clone());
             Outcome::Failed(full_message(&error), log)
         }
-    }
-    // The locks are released here, after the manifest is in place.
+    };
+    // Only now, with the manifest in place, may another runner look.
+    drop(work.locks);
+    outcome
 }
 
 fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {

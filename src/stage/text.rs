@@ -24,7 +24,7 @@ fn default_file() -> String {
     "text.txt".to_owned()
 }
 
-/// Writes a text, followed by the texts of its inputs in the pipeline's order: a configuration
+/// Writes a text, followed by the texts of its inputs in the order of their names: a configuration
 /// file for a program of the user's, or many small outputs as one.
 pub struct Text;
 
