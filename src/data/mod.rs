@@ -1,5 +1,16 @@
 //! Interactions, samples, splits, K-shot draws, and the readers of the field's raw formats.
 
+pub mod error;
+pub mod json_records;
 pub mod sample;
+pub mod source;
+pub mod splits;
+pub mod tallrec_json;
+pub mod tallrec_text;
+pub mod tally;
 
+pub use error::DataError;
 pub use sample::{Domain, Item, Rated, Sample};
+pub use source::Source;
+pub use splits::{SplitSummary, Splits};
+pub use tally::Tally;
