@@ -1,7 +1,9 @@
 //! Interactions, samples, splits, K-shot draws, and the readers of the field's raw formats.
 
+pub mod book_crossing;
 pub mod error;
 pub mod json_records;
+pub mod movielens;
 pub mod sample;
 pub mod source;
 pub mod splits;

@@ -47,6 +47,13 @@ impl Tally {
         }
     }
 
+    /// Counts something so plain that examples would say nothing.
+    pub fn add(&mut self, reason: &str, count: u64) {
+        if count > 0 {
+            self.entry(reason).count += count;
+        }
+    }
+
     fn entry(&mut self, reason: &str) -> &mut Dropped {
         self.reasons.entry(reason.to_owned()).or_default()
     }
