@@ -1,10 +1,13 @@
 //! Interactions, samples, splits, K-shot draws, and the readers of the field's raw formats.
 
+pub mod alpaca;
 pub mod book_crossing;
 pub mod error;
+pub mod frame;
 pub mod json_records;
 pub mod movielens;
 pub mod sample;
+pub mod shots;
 pub mod source;
 pub mod splits;
 pub mod tallrec_json;
