@@ -10,6 +10,7 @@ pub mod sample;
 pub mod shots;
 pub mod source;
 pub mod splits;
+pub mod synthetic;
 pub mod tallrec_json;
 pub mod tallrec_text;
 pub mod tally;
