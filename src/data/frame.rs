@@ -61,7 +61,10 @@ pub fn write_samples(path: &Path, samples: &[Sample]) -> Result<(), DataError> {
         ("history_liked", Arc::new(liked.finish())),
         ("target_id", text(|sample| &sample.target.id)),
         ("target_title", text(|sample| &sample.target.title)),
-        ("target_maker", optional(|sample| sample.target.maker.as_deref())),
+        (
+            "target_maker",
+            optional(|sample| sample.target.maker.as_deref()),
+        ),
         ("label", Arc::new(BooleanArray::from(labels))),
         ("instruction", text(|sample| &sample.instruction)),
         ("input", text(|sample| &sample.input)),
@@ -105,15 +108,16 @@ fn write_columns(path: &Path, columns: Vec<(&str, ArrayRef)>) -> Result<(), Data
         .collect();
     let schema = Arc::new(Schema::new(fields));
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| broken(&error))?;
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|error| broken(&error))?;
     let file = File::create(path).map_err(DataError::io("create", path.display().to_string()))?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
         // The default names the version of the library, which would change the bytes.
         .set_created_by("runner".to_owned())
         .build();
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties))
-        .map_err(|error| broken(&error))?;
+    let mut writer =
+        ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| broken(&error))?;
     writer.write(&batch).map_err(|error| broken(&error))?;
     writer.close().map_err(|error| broken(&error))?;
     Ok(())
@@ -139,7 +143,10 @@ pub fn read_samples_from(source: &Source) -> Result<Vec<Sample>, DataError> {
             batch: &batch,
         };
         let rows = columns.row()?;
-        let (domains, users) = (columns.texts("domain", false)?, columns.texts("user", true)?);
+        let (domains, users) = (
+            columns.texts("domain", false)?,
+            columns.texts("user", true)?,
+        );
         let times = columns.primitive("time", &DataType::Int64)?;
         let times = times.as_primitive::<Int64Type>();
         let ids = columns.text_lists("history_ids", false)?;
@@ -246,9 +253,14 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>, DataError> {
 
 fn open(source: &Source) -> Result<Vec<RecordBatch>, DataError> {
     let broken = |error: &dyn std::fmt::Display| {
-        DataError::invalid(format!("`{}` is no readable Parquet: {error}", source.name()))
-            .with_help("samples come from a stage such as `movielens`, `book_crossing`, \
-                        `tallrec_json` or `k_shot`")
+        DataError::invalid(format!(
+            "`{}` is no readable Parquet: {error}",
+            source.name()
+        ))
+        .with_help(
+            "samples come from a stage such as `movielens`, `book_crossing`, \
+                        `tallrec_json` or `k_shot`",
+        )
     };
     let file = File::open(source.path()).map_err(DataError::io("read", source.name()))?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(file)
@@ -276,8 +288,15 @@ impl<'a> Columns<'a> {
     fn column(&self, name: &str) -> Result<&'a ArrayRef, DataError> {
         self.batch.column_by_name(name).ok_or_else(|| {
             let schema = self.batch.schema();
-            let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            self.wrong(name, &format!("is missing; there are: {}", names.join(", ")))
+            let names: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
+            self.wrong(
+                name,
+                &format!("is missing; there are: {}", names.join(", ")),
+            )
         })
     }
 
@@ -304,7 +323,12 @@ impl<'a> Columns<'a> {
 
     fn primitive(&self, name: &str, wanted: &DataType) -> Result<&'a ArrayRef, DataError> {
         let column = self.column(name)?;
-        self.typed(name, &wanted.to_string(), column.data_type() == wanted, true)?;
+        self.typed(
+            name,
+            &wanted.to_string(),
+            column.data_type() == wanted,
+            true,
+        )?;
         Ok(column)
     }
 

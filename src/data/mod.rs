@@ -1,6 +1,7 @@
 //! Interactions, samples, splits, K-shot draws, and the readers of the field's raw formats.
 
 pub mod alpaca;
+pub mod audit;
 pub mod book_crossing;
 pub mod error;
 pub mod frame;

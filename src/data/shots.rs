@@ -15,8 +15,10 @@ use crate::base::Random;
 /// If `k` is 0, a pool is smaller than `k` or mixes domains, or two pools have the same domain.
 pub fn draw(pools: &[Vec<Sample>], k: usize, seed: u64) -> Result<Vec<Sample>, DataError> {
     if k == 0 {
-        return Err(DataError::invalid("k = 0 asks for no training sample at all")
-            .with_help("for a run without training leave the training stage out"));
+        return Err(
+            DataError::invalid("k = 0 asks for no training sample at all")
+                .with_help("for a run without training leave the training stage out"),
+        );
     }
     if pools.is_empty() {
         return Err(DataError::invalid("there is no training set to draw from"));
@@ -47,10 +49,7 @@ pub fn draw(pools: &[Vec<Sample>], k: usize, seed: u64) -> Result<Vec<Sample>, D
                 pool.len(),
                 noun(domain)
             ))
-            .with_help(format!(
-                "choose k up to {}, or bring more data",
-                pool.len()
-            )));
+            .with_help(format!("choose k up to {}, or bring more data", pool.len())));
         }
         let order = Random::new(seed, &format!("shots/{}", noun(domain))).permutation(pool.len());
         drawn.extend(order.into_iter().take(k).map(|at| pool[at].clone()));

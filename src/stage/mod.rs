@@ -5,16 +5,32 @@
 //! [`ErasedStage`] is what the graph and the scheduler see. A stage sees only its
 //! [`StageContext`]: no environment, no clock, no global.
 
+pub mod alpaca_json;
+pub mod book_crossing;
 pub mod context;
+pub mod data_audit;
 pub mod error;
+pub mod k_shot;
 pub mod kind;
+pub mod movielens;
+mod samples;
+pub mod synthetic;
+pub mod tallrec_json;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;
-pub use kind::{Arity, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
+pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
 
 /// Every stage kind there is, by name.
-pub const STAGES: &[&dyn ErasedStage] = &[];
+pub const STAGES: &[&dyn ErasedStage] = &[
+    &Erased::<alpaca_json::AlpacaJsonStage>::NEW,
+    &Erased::<book_crossing::BookCrossingStage>::NEW,
+    &Erased::<data_audit::DataAuditStage>::NEW,
+    &Erased::<k_shot::KShotStage>::NEW,
+    &Erased::<movielens::MovieLensStage>::NEW,
+    &Erased::<synthetic::SyntheticStage>::NEW,
+    &Erased::<tallrec_json::TallrecJsonStage>::NEW,
+];
 
 /// Finds a stage kind by name.
 #[must_use]

@@ -18,8 +18,13 @@ const FIRST_USER: usize = 276_000;
 
 pub(super) fn write(folder: &Path, world: &World, seed: u64) -> Result<(), DataError> {
     let mut random = Random::new(seed, "synthetic/book/isbns");
-    let isbns: Vec<String> = (0..world.things.len()).map(|number| isbn(&mut random, number)).collect();
-    write_latin1(&folder.join("BX-Books.csv"), &books(world, &isbns, &mut random))?;
+    let isbns: Vec<String> = (0..world.things.len())
+        .map(|number| isbn(&mut random, number))
+        .collect();
+    write_latin1(
+        &folder.join("BX-Books.csv"),
+        &books(world, &isbns, &mut random),
+    )?;
     let mut random = Random::new(seed, "synthetic/book/ratings");
     write_latin1(
         &folder.join("BX-Book-Ratings.csv"),
@@ -69,7 +74,11 @@ fn title(number: usize, thing: &Thing) -> String {
             // Encoded twice: the two UTF-8 bytes of the letter, read as two letters.
             .replace('ó', "Ã³"),
         37 => format!("{title}; Volume {}", 1 + number % 3),
-        41 => format!("{title} (The {} Novels, Book {})", thing.year, 1 + number % 7),
+        41 => format!(
+            "{title} (The {} Novels, Book {})",
+            thing.year,
+            1 + number % 7
+        ),
         _ => title.clone(),
     }
 }
@@ -92,7 +101,11 @@ fn ratings(world: &World, isbns: &[String], random: &mut Random) -> String {
         } else {
             (6.6 + 1.8 * opinion.appeal).round().clamp(1.0, 10.0)
         };
-        let _ = write!(text, "\"{user}\";\"{}\";\"{rating}\"\r\n", isbns[opinion.thing]);
+        let _ = write!(
+            text,
+            "\"{user}\";\"{}\";\"{rating}\"\r\n",
+            isbns[opinion.thing]
+        );
     }
     text
 }

@@ -52,7 +52,11 @@ fn record(random: &mut Random) -> (String, String, String) {
         ),
         4 => (
             "Name the genre of a story with this title.".into(),
-            format!("The {} {}", genre.adjectives[random.below(5)], genre.nouns[random.below(7)]),
+            format!(
+                "The {} {}",
+                genre.adjectives[random.below(5)],
+                genre.nouns[random.below(7)]
+            ),
             genre.name.into(),
         ),
         5 => (

@@ -72,18 +72,32 @@ impl SyntheticOptions {
         let least = [
             ("movie_users", self.movie_users, 10),
             ("movie_items", self.movie_items, 30),
-            ("movie_ratings_per_user", self.movie_ratings_per_user, FEWEST.0),
+            (
+                "movie_ratings_per_user",
+                self.movie_ratings_per_user,
+                FEWEST.0,
+            ),
             ("book_users", self.book_users, 10),
             ("book_items", self.book_items, 30),
-            ("book_ratings_per_user", self.book_ratings_per_user, FEWEST.1),
+            (
+                "book_ratings_per_user",
+                self.book_ratings_per_user,
+                FEWEST.1,
+            ),
             ("instructions", self.instructions, 1),
         ];
         for (field, value, least) in least {
             if value < least {
-                return Err((field, format!("{value} is too few, {least} at least are needed")));
+                return Err((
+                    field,
+                    format!("{value} is too few, {least} at least are needed"),
+                ));
             }
         }
-        for (field, items) in [("movie_items", self.movie_items), ("book_items", self.book_items)] {
+        for (field, items) in [
+            ("movie_items", self.movie_items),
+            ("book_items", self.book_items),
+        ] {
             if items > 900_000 {
                 return Err((field, format!("{items} is too many, 900000 at most")));
             }
@@ -119,7 +133,11 @@ pub fn write_book(folder: &Path, options: &SyntheticOptions) -> Result<(), DataE
         fewest: FEWEST.1,
         average: options.book_ratings_per_user,
     };
-    book::write(folder, &World::new(options.seed, "book", size), options.seed)
+    book::write(
+        folder,
+        &World::new(options.seed, "book", size),
+        options.seed,
+    )
 }
 
 /// Writes instruction records in the Alpaca form.

@@ -16,7 +16,11 @@ const LAST: i64 = 893_286_638;
 /// Every so many titles get an accented letter.
 const ACCENTED_EVERY: usize = 29;
 
-pub(super) fn write(folder: &Path, world: &World, options: &SyntheticOptions) -> Result<(), DataError> {
+pub(super) fn write(
+    folder: &Path,
+    world: &World,
+    options: &SyntheticOptions,
+) -> Result<(), DataError> {
     write_latin1(&folder.join("u.item"), &items(world))?;
     write_latin1(&folder.join("u.data"), &ratings(world, options.seed))?;
     write_latin1(&folder.join("u.user"), &people(options))?;

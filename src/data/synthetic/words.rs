@@ -56,8 +56,24 @@ pub(super) const FIRST_NAMES: [&str; 16] = [
 
 /// Family names of authors.
 pub(super) const FAMILY_NAMES: [&str; 18] = [
-    "Abbott", "Brandt", "Castell", "Dunmore", "Ellery", "Farrow", "Gray", "Holm", "Irving",
-    "Jansen", "Keller", "Lindqvist", "Marlowe", "Novak", "Ostrow", "Pell", "Quill", "Rowan",
+    "Abbott",
+    "Brandt",
+    "Castell",
+    "Dunmore",
+    "Ellery",
+    "Farrow",
+    "Gray",
+    "Holm",
+    "Irving",
+    "Jansen",
+    "Keller",
+    "Lindqvist",
+    "Marlowe",
+    "Novak",
+    "Ostrow",
+    "Pell",
+    "Quill",
+    "Rowan",
 ];
 
 /// Publishers of books.
@@ -70,5 +86,11 @@ pub(super) const PUBLISHERS: [&str; 5] = [
 ];
 
 /// Occupations of `u.user`.
-pub(super) const OCCUPATIONS: [&str; 6] =
-    ["student", "engineer", "librarian", "writer", "teacher", "other"];
+pub(super) const OCCUPATIONS: [&str; 6] = [
+    "student",
+    "engineer",
+    "librarian",
+    "writer",
+    "teacher",
+    "other",
+];

@@ -143,7 +143,11 @@ fn choose(
         })
         .collect();
     keys.sort_by(|one, other| other.0.total_cmp(&one.0).then(one.1.cmp(&other.1)));
-    let mut chosen: Vec<usize> = keys.into_iter().take(count).map(|(_, number)| number).collect();
+    let mut chosen: Vec<usize> = keys
+        .into_iter()
+        .take(count)
+        .map(|(_, number)| number)
+        .collect();
     random.shuffle(&mut chosen);
     chosen
 }
