@@ -2,4 +2,7 @@
 
 pub mod base;
 pub mod data;
+pub mod metric;
+pub mod nn;
 pub mod stage;
+pub mod train;
