@@ -4,5 +4,6 @@ pub mod base;
 pub mod data;
 pub mod metric;
 pub mod nn;
+pub mod recommender;
 pub mod stage;
 pub mod train;

@@ -5,6 +5,7 @@
 
 pub mod auc;
 pub mod log_loss;
+pub mod plausible;
 pub mod uauc;
 
 use serde::{Deserialize, Serialize};

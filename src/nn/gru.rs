@@ -34,6 +34,15 @@ pub struct GruStates {
     pub last: Vec<Tensor>,
 }
 
+impl GruStates {
+    /// The last layer's state after each row's own length, `[B, H]`.
+    #[must_use]
+    pub fn into_last(mut self) -> Tensor {
+        // There is always a layer; without one, what went in comes out.
+        self.last.pop().unwrap_or(self.states)
+    }
+}
+
 impl Gru {
     /// Makes `layers` layers; all values uniform in ±1/√H, as `torch.nn.GRU` draws them.
     ///
