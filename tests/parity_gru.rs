@@ -4,6 +4,8 @@
 //! polynomials for the gates, so f32 results differ by a few units of 1e-7 per step: 5e-6
 //! absolute is ten steps and four layers of that for values of order 1.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -46,7 +48,12 @@ fn open(name: &str, layers: usize) -> Case {
         .as_array()
         .expect("rows")
         .iter()
-        .flat_map(|row| row.as_array().expect("row").iter().map(|id| number(id) as u32))
+        .flat_map(|row| {
+            row.as_array()
+                .expect("row")
+                .iter()
+                .map(|id| number(id) as u32)
+        })
         .collect();
     let target: Vec<u32> = list("target").iter().map(|id| *id as u32).collect();
     let rows = target.len();
@@ -89,7 +96,8 @@ impl Case {
         let states = self.states();
         let last = states.last.last().expect("a layer"); // [B, H]
         let logits = self.output.forward_chosen(last, &self.target); // [B]
-        loss.of(&logits.expect("shapes"), &self.labels).expect("labels")
+        loss.of(&logits.expect("shapes"), &self.labels)
+            .expect("labels")
     }
 }
 
@@ -100,7 +108,9 @@ fn worst(one: &Tensor, two: &Tensor) -> f32 {
         flat.and_then(|t| t.to_vec1::<f32>()).expect("f32")
     };
     let pairs = numbers(one).into_iter().zip(numbers(two));
-    pairs.map(|(one, two)| (one - two).abs()).fold(0.0, f32::max)
+    pairs
+        .map(|(one, two)| (one - two).abs())
+        .fold(0.0, f32::max)
 }
 
 fn check(name: &str, layers: usize) {
@@ -117,7 +127,10 @@ fn check(name: &str, layers: usize) {
     for (key, loss) in [("mse_sigmoid", Loss::Mse), ("bce", Loss::Bce)] {
         let found = case.loss(loss).to_scalar::<f32>().expect("scalar");
         let expected = case.facts[key].as_f64().expect("number");
-        assert!((f64::from(found) - expected).abs() < 1e-6, "{name} {key} {found} {expected}");
+        assert!(
+            (f64::from(found) - expected).abs() < 1e-6,
+            "{name} {key} {found} {expected}"
+        );
     }
 
     let gradients = case.loss(Loss::Mse).backward().expect("differentiable");
@@ -147,7 +160,10 @@ fn check(name: &str, layers: usize) {
         let loss = case.loss(Loss::Mse);
         let found = f64::from(loss.to_scalar::<f32>().expect("scalar"));
         let expected = expected.as_f64().expect("number");
-        assert!((found - expected).abs() < 2e-6, "{name} adam {found} {expected}");
+        assert!(
+            (found - expected).abs() < 2e-6,
+            "{name} adam {found} {expected}"
+        );
         let gradients = loss.backward().expect("differentiable");
         adam.step(&case.variables, &gradients).expect("gradients");
     }

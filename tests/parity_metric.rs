@@ -1,5 +1,7 @@
 //! AUC against scikit-learn's values (`tests/fixtures/stats`, made by `make_fixtures.py`).
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use candle_core::{DType, Device};

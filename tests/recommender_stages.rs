@@ -1,5 +1,7 @@
 //! The stages from samples to metrics, as the engine calls them.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,13 +59,13 @@ struct Ran {
 
 fn run(
     kind: &str,
-    params: Value,
+    params: &Value,
     inputs: &[(&str, Vec<(PathBuf, &str)>)],
     scratch: &Path,
     cancelled: bool,
 ) -> Ran {
     let stage = find(kind).expect("registered");
-    let completed = stage.complete(&params).expect("parameters fit");
+    let completed = stage.complete(params).expect("parameters fit");
     assert_eq!(stage.complete(&completed).as_ref(), Ok(&completed));
     fs::create_dir_all(scratch).expect("folder");
     let outputs: BTreeMap<String, PathBuf> = stage
@@ -136,7 +138,7 @@ fn from_samples_to_metrics() {
             "settings": {"hidden_size": 8, "epochs": 4, "weight_decay": 1.0},
             "overrides": {"weight_decay": weight_decay},
         });
-        let ran = run("train_recommender", params, &data, &at(scratch), false);
+        let ran = run("train_recommender", &params, &data, &at(scratch), false);
         ran.result.as_ref().expect("fits");
         ran
     };
@@ -152,7 +154,11 @@ fn from_samples_to_metrics() {
     let curve = read_curve(&first.outputs["curve"]).expect("curve");
     let best = summary["best_epoch"].as_u64().expect("number") as usize;
     assert_eq!(summary["valid_auc"], curve[best - 1].valid_auc);
-    assert!(curve.iter().all(|point| point.valid_auc <= curve[best - 1].valid_auc));
+    assert!(
+        curve
+            .iter()
+            .all(|point| point.valid_auc <= curve[best - 1].valid_auc)
+    );
     let valid = read_predictions(&first.outputs["valid"]).expect("predictions");
     assert_eq!(valid.len(), 60);
 
@@ -163,39 +169,72 @@ fn from_samples_to_metrics() {
             (second.outputs[name].clone(), "0.5"),
         ]
     };
-    let gathered = [("candidates", both("model")), ("summaries", both("summary"))];
-    let chosen = run("select", json!({}), &gathered, &at("c"), false);
+    let gathered = [
+        ("candidates", both("model")),
+        ("summaries", both("summary")),
+    ];
+    let chosen = run("select", &json!({}), &gathered, &at("c"), false);
     chosen.result.expect("selects");
     let choice = json_of(&chosen.outputs["choice"]);
     let area = |candidate: &Value| candidate["valid_auc"].as_f64().expect("number");
     let candidates = choice["candidates"].as_array().expect("array");
     assert_eq!(candidates.len(), 2);
-    assert!(candidates.iter().all(|candidate| area(candidate) <= area(&choice["chosen"])));
+    assert!(
+        candidates
+            .iter()
+            .all(|candidate| area(candidate) <= area(&choice["chosen"]))
+    );
     let winner = if choice["chosen"]["axes"]["weight_decay"] == "0.001" {
         &first
     } else {
         &second
     };
-    assert_eq!(bytes(&chosen.outputs["model"]), bytes(&winner.outputs["model"]));
-    let crossed = [("candidates", both("model")), ("summaries", {
-        let mut summaries = both("summary");
-        summaries.reverse();
-        summaries
-    })];
-    assert!(run("select", json!({}), &crossed, &at("d"), false).result.is_err());
+    assert_eq!(
+        bytes(&chosen.outputs["model"]),
+        bytes(&winner.outputs["model"])
+    );
+    let crossed = [
+        ("candidates", both("model")),
+        ("summaries", {
+            let mut summaries = both("summary");
+            summaries.reverse();
+            summaries
+        }),
+    ];
+    assert!(
+        run("select", &json!({}), &crossed, &at("d"), false)
+            .result
+            .is_err()
+    );
 
     let inputs = [
         ("model", vec![(chosen.outputs["model"].clone(), "")]),
         ("samples", one("test")),
     ];
-    let predicted = run("predict", json!({}), &inputs, &at("e"), false);
+    let predicted = run("predict", &json!({}), &inputs, &at("e"), false);
     predicted.result.expect("predicts");
-    assert_eq!(json_of(&predicted.outputs["summary"])["unknown_items"]["targets"], 50);
+    assert_eq!(
+        json_of(&predicted.outputs["summary"])["unknown_items"]["targets"],
+        50
+    );
     let other = json!({"method": "majority"});
-    assert!(run("predict", other, &inputs, &at("f"), false).result.is_err());
+    assert!(
+        run("predict", &other, &inputs, &at("f"), false)
+            .result
+            .is_err()
+    );
 
-    let inputs = [("predictions", vec![(predicted.outputs["predictions"].clone(), "")])];
-    let measured = run("evaluate", json!({"split": "test"}), &inputs, &at("g"), false);
+    let inputs = [(
+        "predictions",
+        vec![(predicted.outputs["predictions"].clone(), "")],
+    )];
+    let measured = run(
+        "evaluate",
+        &json!({"split": "test"}),
+        &inputs,
+        &at("g"),
+        false,
+    );
     measured.result.expect("measures");
     let rows: Vec<MetricRow> =
         serde_json::from_value(json_of(&measured.outputs["metrics"])).expect("rows");
@@ -215,13 +254,23 @@ fn a_constant_score_is_warned_about_and_a_cancelled_training_is_no_failure() {
     ];
     let scratch = folder.path().join("a");
     let params = json!({"method": "majority", "seed": 1});
-    let ran = run("train_recommender", params, &data, &scratch, false);
+    let ran = run("train_recommender", &params, &data, &scratch, false);
     ran.result.expect("fits");
-    assert!(ran.warnings[0].contains("all 30 scores"), "{:?}", ran.warnings);
+    assert!(
+        ran.warnings[0].contains("all 30 scores"),
+        "{:?}",
+        ran.warnings
+    );
     assert_eq!(json_of(&ran.outputs["summary"])["valid_auc"], 0.5);
 
     let params = json!({"method": "gru4rec", "seed": 1});
-    let ran = run("train_recommender", params, &data, &folder.path().join("b"), true);
+    let ran = run(
+        "train_recommender",
+        &params,
+        &data,
+        &folder.path().join("b"),
+        true,
+    );
     assert!(matches!(ran.result, Err(StageError::Cancelled)));
 }
 
@@ -242,8 +291,15 @@ fn wrong_parameters_are_found_before_anything_runs() {
     assert!(wrong.message.contains("weight_decai"), "{wrong:?}");
     let params = json!({"method": "gru4rec", "seed": 1, "settings": {"dropout": 1}});
     assert_eq!(error(kind, params).path, "settings.dropout");
-    assert!(error(kind, json!({"method": "gru4rec"})).message.contains("seed"));
-    assert_eq!(error("evaluate", json!({"metrics": ["ndcg"]})).path, "metrics[0]");
+    assert!(
+        error(kind, json!({"method": "gru4rec"}))
+            .message
+            .contains("seed")
+    );
+    assert_eq!(
+        error("evaluate", json!({"metrics": ["ndcg"]})).path,
+        "metrics[0]"
+    );
     assert!(error("select", json!({"by": "auc"})).message.contains("by"));
 }
 
@@ -256,5 +312,8 @@ fn the_same_settings_written_in_two_ways_are_one_key() {
         "settings": {"hidden_size": 64, "weight_decay": 1}});
     assert_eq!(key(below), key(above));
     let schema = serde_json::to_value(stage.schema()).expect("json");
-    assert!(schema["properties"]["overrides"]["description"].is_string(), "{schema}");
+    assert!(
+        schema["properties"]["overrides"]["description"].is_string(),
+        "{schema}"
+    );
 }

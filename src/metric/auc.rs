@@ -59,12 +59,12 @@ fn why_undefined(predictions: &[Prediction]) -> &'static str {
 }
 
 /// The area for (score, label) pairs without NaN, which it sorts; `None` with one class only.
+#[expect(clippy::float_cmp, reason = "only equal scores tie; 0.0 and -0.0 do")]
 pub fn area(pairs: &mut [(f64, bool)]) -> Option<f64> {
     pairs.sort_unstable_by(|one, two| one.0.total_cmp(&two.0));
     // Twice the number of (like, dislike) pairs in the right order, ties counting once: u128
     // because 2 * likes * dislikes must fit for any number of rows.
     let (mut likes, mut dislikes, mut doubled) = (0_u128, 0_u128, 0_u128);
-    // `==` and not `total_cmp`: 0.0 and -0.0 are a tie.
     for tied in pairs.chunk_by(|one, two| one.0 == two.0) {
         let liked = tied.iter().filter(|pair| pair.1).count() as u128;
         let disliked = tied.len() as u128 - liked;

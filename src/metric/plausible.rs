@@ -5,6 +5,7 @@ use super::{Prediction, auc};
 /// Warnings about predictions that usually mean a mistake upstream: all scores equal, or an AUC
 /// of exactly 1 (answer ids of another vocabulary, labels among the features).
 #[must_use]
+#[expect(clippy::float_cmp, reason = "the question is whether all are equal")]
 pub fn suspicions(predictions: &[Prediction]) -> Vec<String> {
     let mut found = Vec::new();
     let Some(first) = predictions.first() else {

@@ -72,7 +72,9 @@ impl Gru {
         };
         Ok(Self {
             name: name.to_owned(),
-            layers: (0..layers).map(&mut make).collect::<std::result::Result<_, _>>()?,
+            layers: (0..layers)
+                .map(&mut make)
+                .collect::<std::result::Result<_, _>>()?,
         })
     }
 
@@ -202,6 +204,9 @@ mod tests {
         assert_eq!(padded[1], [0.0; 4]);
         assert!(gru.forward(&x, &[6, 0]).is_err());
         assert!(gru.forward(&x, &[1]).is_err());
-        assert!(gru.forward(&cut.narrow(2, 0, 2).expect("narrow"), &[1, 1]).is_err());
+        assert!(
+            gru.forward(&cut.narrow(2, 0, 2).expect("narrow"), &[1, 1])
+                .is_err()
+        );
     }
 }

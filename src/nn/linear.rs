@@ -142,7 +142,12 @@ impl CustomOp3 for Affine {
             let for_x = x.track_op().then(|| {
                 let mut out = vec![0.0; rows * inputs];
                 with_numbers(weight, |weight| {
-                    multiply(&mut out, Write::Set, incoming, matrix(weight, outputs, inputs)?)
+                    multiply(
+                        &mut out,
+                        Write::Set,
+                        incoming,
+                        matrix(weight, outputs, inputs)?,
+                    )
                 })?; // [rows, I]
                 Tensor::from_vec(out, x.shape(), device)
             });

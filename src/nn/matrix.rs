@@ -151,6 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::float_cmp, reason = "small whole numbers are exact")]
     fn products_by_hand_in_all_four_orientations() {
         let left = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // [2, 3]
         let right = [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]; // [3, 2]
@@ -162,11 +163,15 @@ mod tests {
         let (left_t, right_t) = (transpose(&left, 2, 3), transpose(&right, 3, 2));
         let lefts = [
             Matrix::new(&left, 2, 3).expect("long enough"),
-            Matrix::new(&left_t, 3, 2).expect("long enough").transposed(),
+            Matrix::new(&left_t, 3, 2)
+                .expect("long enough")
+                .transposed(),
         ];
         let rights = [
             Matrix::new(&right, 3, 2).expect("long enough"),
-            Matrix::new(&right_t, 2, 3).expect("long enough").transposed(),
+            Matrix::new(&right_t, 2, 3)
+                .expect("long enough")
+                .transposed(),
         ];
         for left in lefts {
             for right in rights {

@@ -65,12 +65,7 @@ impl VariableBuilder {
     ///
     /// # Errors
     /// If the name is taken, or the weights lack it or have it in another shape.
-    pub fn variable(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        init: Init,
-    ) -> Result<Tensor, NnError> {
+    pub fn variable(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Tensor, NnError> {
         if self.made.contains_key(name) {
             return Err(NnError::Duplicate(name.to_owned()));
         }
@@ -171,7 +166,10 @@ impl Variables {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), NnError> {
-        let tensors = self.by_name.iter().map(|(name, var)| (name, var.as_tensor()));
+        let tensors = self
+            .by_name
+            .iter()
+            .map(|(name, var)| (name, var.as_tensor()));
         let bytes = safetensors::serialize(tensors, None).map_err(|source| NnError::Format {
             path: path.to_owned(),
             source,
@@ -216,7 +214,10 @@ mod tests {
         for (name, variable) in variables.iter() {
             let one = variable.flatten_all().and_then(|t| t.to_vec1::<f32>());
             let two = loaded.get(name).expect("there").flatten_all();
-            assert_eq!(one.expect("f32"), two.expect("flat").to_vec1::<f32>().expect("f32"));
+            assert_eq!(
+                one.expect("f32"),
+                two.expect("flat").to_vec1::<f32>().expect("f32")
+            );
         }
 
         let mut builder = VariableBuilder::from_file(&path, &Device::Cpu).expect("file");

@@ -179,15 +179,16 @@ impl<M: Method> Erased<M> {
     pub const NEW: Self = Self(PhantomData);
 
     fn typed(settings: &Value) -> Result<M::Settings, SettingError> {
-        let typed = serde_path_to_error::deserialize::<_, M::Settings>(settings).map_err(|error| {
-            SettingError {
-                path: match error.path().to_string() {
-                    path if path == "." => String::new(),
-                    path => path,
-                },
-                message: error.inner().to_string(),
-            }
-        })?;
+        let typed =
+            serde_path_to_error::deserialize::<_, M::Settings>(settings).map_err(|error| {
+                SettingError {
+                    path: match error.path().to_string() {
+                        path if path == "." => String::new(),
+                        path => path,
+                    },
+                    message: error.inner().to_string(),
+                }
+            })?;
         M::check(&typed)?;
         Ok(typed)
     }

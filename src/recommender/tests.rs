@@ -79,7 +79,10 @@ fn scores_are_probabilities_and_survive_the_disk() {
         let valid = samples(40, 20, 2);
         let again = method.score(folder.path(), &valid).expect("complete");
         assert_eq!(again.likes, report.valid_scores, "{}", method.name());
-        assert_eq!(of_folder(folder.path()).expect("made").name(), method.name());
+        assert_eq!(
+            of_folder(folder.path()).expect("made").name(),
+            method.name()
+        );
         let strangers: Vec<Sample> = samples(50, 400, 3)
             .into_iter()
             .map(|mut sample| {
@@ -93,8 +96,19 @@ fn scores_are_probabilities_and_survive_the_disk() {
             assert!((0.0..=1.0).contains(score), "{} {score}", method.name());
         }
         let expected = if method.learns_item_ids() { 50 } else { 0 };
-        assert_eq!(scores.unknown.unknown_targets, expected, "{}", method.name());
-        assert!(method.score(folder.path(), &[]).expect("no rows").likes.is_empty());
+        assert_eq!(
+            scores.unknown.unknown_targets,
+            expected,
+            "{}",
+            method.name()
+        );
+        assert!(
+            method
+                .score(folder.path(), &[])
+                .expect("no rows")
+                .likes
+                .is_empty()
+        );
     }
 }
 
@@ -145,7 +159,7 @@ fn trained_methods_learn_a_batch_by_heart() {
                         .expect("fits");
                     let last = report.curve.last().expect("epochs");
                     assert!(last.loss < 0.02, "{} {settings} {last:?}", method.name());
-                    assert_eq!(last.valid_auc, 1.0, "{} {settings}", method.name());
+                    assert!(last.valid_auc > 1.0 - 1e-12, "{} {settings}", method.name());
                 }
             }
         }
@@ -169,9 +183,18 @@ fn settings_are_strict_documented_and_complete() {
         }
     }
     let wrong = |settings: Value| find("gru4rec").expect("there").complete(&settings);
-    assert_eq!(wrong(json!({"dropout": 1.0})).expect_err("range").path, "dropout");
-    assert_eq!(wrong(json!({"layers": "x"})).expect_err("type").path, "layers");
-    assert_eq!(wrong(json!({"epochs": 0})).expect_err("range").path, "epochs");
+    assert_eq!(
+        wrong(json!({"dropout": 1.0})).expect_err("range").path,
+        "dropout"
+    );
+    assert_eq!(
+        wrong(json!({"layers": "x"})).expect_err("type").path,
+        "layers"
+    );
+    assert_eq!(
+        wrong(json!({"epochs": 0})).expect_err("range").path,
+        "epochs"
+    );
 }
 
 #[test]
@@ -182,7 +205,12 @@ fn names_are_unique_files_are_registered_and_wrong_names_get_help() {
     let mut stems: Vec<String> = fs::read_dir(folder)
         .expect("sources")
         .map(|entry| entry.expect("an entry").path())
-        .map(|path| path.file_stem().expect("a stem").to_string_lossy().into_owned())
+        .map(|path| {
+            path.file_stem()
+                .expect("a stem")
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|stem| !shared.contains(&stem.as_str()))
         .collect();
     stems.sort_unstable();
@@ -226,6 +254,9 @@ fn trivial_methods_by_hand() {
     let smooth = score("item_mean", json!({"smoothing": 1.0}));
     assert_eq!(smooth, [3.75 / 4.0, 3.75 / 4.0, 3.75 / 4.0, 0.75 / 2.0]);
     // Three users liked item 2 in their histories; of the fourth the label came first.
-    let history = score("item_mean", json!({"smoothing": 0.0, "count_history": true}));
+    let history = score(
+        "item_mean",
+        json!({"smoothing": 0.0, "count_history": true}),
+    );
     assert_eq!(history, [1.0, 1.0, 1.0, 0.75]);
 }

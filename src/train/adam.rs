@@ -14,7 +14,7 @@ use crate::nn::{NnError, Variables};
 pub struct AdamOptions {
     /// Step size; the paper's baselines use 1e-3.
     pub learning_rate: f64,
-    /// λ in `gradient + λ · weight`. This is coupled L2, not AdamW: the moments see it.
+    /// λ in `gradient + λ · weight`. This is coupled L2, not `AdamW`: the moments see it.
     pub weight_decay: f64,
     /// Decay of the first moment.
     pub beta_1: f64,
@@ -136,11 +136,7 @@ impl InplaceOp2 for Update<'_> {
         };
         let weights = &mut all[start..end];
         if weights.len() != gradient.len() {
-            candle_core::bail!(
-                "{} weights, {} gradients",
-                weights.len(),
-                gradient.len()
-            );
+            candle_core::bail!("{} weights, {} gradients", weights.len(), gradient.len());
         }
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let Moments { first, second } = &mut *moments;

@@ -140,9 +140,7 @@ pub fn fit<M: Trainable>(
             loss,
             valid_auc,
         });
-        let better = best
-            .as_ref()
-            .is_none_or(|best: &Best| valid_auc > best.auc);
+        let better = best.as_ref().is_none_or(|best: &Best| valid_auc > best.auc);
         if better {
             best = Some(Best {
                 epoch,

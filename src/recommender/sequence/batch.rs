@@ -73,9 +73,11 @@ impl Encoder<'_> {
         unknown.unknown_targets += usize::from(target == UNKNOWN);
         unknown.history_items += items.len();
         unknown.unknown_history_items += items.iter().filter(|item| **item == UNKNOWN).count();
-        if let (Padding::LastItem, Some(item), Some(liked)) =
-            (self.padding, items.last().copied(), feedback.last().copied())
-        {
+        if let (Padding::LastItem, Some(item), Some(liked)) = (
+            self.padding,
+            items.last().copied(),
+            feedback.last().copied(),
+        ) {
             items.resize(self.length, item);
             feedback.resize(self.length, liked);
         }

@@ -9,7 +9,7 @@ use crate::recommender::error::{read_json, write_json};
 
 /// The items a model has an embedding for, numbered from 1 in the order of their keys.
 ///
-/// The field's code (DROS, RecBole) gives every item of a catalogue known beforehand a row; the
+/// The field's code (DROS, `RecBole`) gives every item of a catalogue known beforehand a row; the
 /// rows no training sample touches keep their initial values (and decay with L2). Samples do
 /// not bring a catalogue, so here it is every item the training and validation samples mention,
 /// as history or target, labels unseen. Number 0 is *unknown*: an item met only at scoring

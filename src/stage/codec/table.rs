@@ -23,12 +23,11 @@ pub fn write_table(
     columns: Vec<Arc<dyn Array>>,
 ) -> Result<(), CodecError> {
     let schema = Arc::new(schema);
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|source| {
-        CodecError::Arrow {
+    let batch =
+        RecordBatch::try_new(Arc::clone(&schema), columns).map_err(|source| CodecError::Arrow {
             path: path.to_owned(),
             source,
-        }
-    })?;
+        })?;
     let file = File::create(path).map_err(|source| CodecError::Io {
         action: "write",
         path: path.to_owned(),
