@@ -1,7 +1,7 @@
 //! Samples per second of training the GRU recommender on one thread, at the paper's sizes.
 //!
 //! 256 samples, 20 epochs, hidden 64, histories of 10, 1682 items. Validation is two rows, so
-//! the time is that of the training steps. Run with `cargo bench --bench baselines`.
+//! the time is that of the training steps; the last lines are for scoring alone. Run with `cargo bench --bench baselines`.
 
 use runner::base::{Random, clock};
 use runner::data::{Domain, Item, Rated, Sample};
@@ -75,6 +75,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     "batch {batch_size:>3}, feedback {feedback:<8}: {per_second:>8.0} samples/s"
                 );
             }
+        }
+    }
+    let test = samples(4096, 3);
+    for feedback in ["none", "embedded"] {
+        let settings = json!({"epochs": 1, "feedback": feedback});
+        let folder = tempfile::tempdir()?;
+        method.fit(&settings, &train, &valid, 1, &mut Silent, folder.path())?;
+        let mut fastest = f64::INFINITY;
+        for _ in 0..5 {
+            let begun = clock::now();
+            method.score(folder.path(), &test)?;
+            fastest = fastest.min(begun.elapsed().as_secs_f64());
+        }
+        let per_second = test.len() as f64 / fastest;
+        #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
+        {
+            println!("scoring,   feedback {feedback:<8}: {per_second:>8.0} samples/s");
         }
     }
     Ok(())

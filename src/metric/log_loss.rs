@@ -3,7 +3,8 @@
 use super::{Direction, Measured, Metric, MetricError, Prediction, auc};
 
 /// Mean of −ln P(label), in nats, with probabilities kept `f64::EPSILON` away from 0 and 1 as
-/// `sklearn.metrics.log_loss` does. A score outside [0, 1] is an error.
+/// `sklearn.metrics.log_loss` does. Undefined for scores that are not probabilities: a user's
+/// own program may rank by anything, and its AUC stands.
 #[derive(Debug, Clone, Copy)]
 pub struct LogLoss;
 
@@ -30,10 +31,10 @@ impl Metric for LogLoss {
         for prediction in predictions {
             let score = prediction.score;
             if !(0.0..=1.0).contains(&score) {
-                return Err(MetricError::NotAProbability {
-                    row: prediction.row,
-                    score,
-                });
+                return Ok(Measured::undefined(
+                    predictions.len(),
+                    "some scores are not probabilities",
+                ));
             }
             let likelihood = if prediction.label { score } else { 1.0 - score };
             losses.push(-likelihood.clamp(f64::EPSILON, 1.0 - f64::EPSILON).ln());
@@ -66,7 +67,8 @@ mod tests {
         let measured = LogLoss.compute(&[row(true, 0.5), row(false, 0.75)]);
         let value = measured.expect("finite").value.expect("defined");
         assert!((value - 1.5 * 2.0_f64.ln()).abs() < 1e-15, "{value}");
-        assert!(LogLoss.compute(&[row(true, 1.5)]).is_err());
+        let raw = LogLoss.compute(&[row(true, 1.5)]).expect("no NaN");
+        assert_eq!((raw.value, raw.n), (None, 1));
         let certain = LogLoss.compute(&[row(false, 1.0)]).expect("finite").value;
         assert!(certain.expect("defined") > 36.0);
     }

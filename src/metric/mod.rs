@@ -65,14 +65,6 @@ pub enum MetricError {
         /// Position of the sample in its split.
         row: u32,
     },
-    /// A score that should be a probability is not one.
-    #[error("the score of row {row} is {score}, not a probability")]
-    NotAProbability {
-        /// Position of the sample in its split.
-        row: u32,
-        /// The score.
-        score: f64,
-    },
 }
 
 /// Whether more of a metric is better.

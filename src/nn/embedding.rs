@@ -47,3 +47,29 @@ impl Embedding {
         look_up().map_err(NnError::at(&self.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::finite_difference::check;
+
+    #[test]
+    fn a_row_used_twice_gets_both_gradients() {
+        let device = Device::Cpu;
+        let mut builder = VariableBuilder::from_seed(3, &device);
+        let init = Init::Normal { deviation: 1.0 };
+        let table = Embedding::new(&mut builder, "items", 4, 2, init).expect("fresh");
+        let variables = builder.finish().expect("complete");
+        let identifiers = Tensor::new(&[[0_u32, 3, 3], [1, 0, 3]], &device).expect("cpu");
+        let looked_up = table.forward(&identifiers).expect("below 4");
+        assert_eq!(looked_up.dims(), [2, 3, 2]);
+        check(&variables, || {
+            let vectors = table.forward(&identifiers).expect("below 4");
+            vectors.sqr().and_then(|v| v.mean_all()).expect("cpu")
+        });
+        let beyond = Tensor::new(&[4_u32], &device).expect("cpu");
+        assert!(table.forward(&beyond).is_err());
+    }
+}

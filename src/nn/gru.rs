@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn gradients_agree_with_differences() {
+        let mut builder = VariableBuilder::from_seed(6, &Device::Cpu);
+        let gru = Gru::new(&mut builder, "gru", 2, 3, 2).expect("fresh");
+        let init = Init::Normal { deviation: 1.0 };
+        let x = builder.variable("x", &[2, 3, 2], init).expect("fresh");
+        let variables = builder.finish().expect("complete");
+        crate::nn::finite_difference::check(&variables, || {
+            let last = gru.forward(&x, &[3, 2]).expect("shapes").into_last(); // [2, 3]
+            last.sqr().and_then(|last| last.sum_all()).expect("cpu")
+        });
+    }
+
+    #[test]
     fn padding_does_not_matter_and_wrong_shapes_are_errors() {
         let mut builder = VariableBuilder::from_seed(5, &Device::Cpu);
         let gru = Gru::new(&mut builder, "gru", 3, 4, 1).expect("fresh");

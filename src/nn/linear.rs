@@ -179,3 +179,45 @@ fn matrix(data: &[f32], rows: usize, columns: usize) -> Result<Matrix<'_>> {
         None => candle_core::bail!("{} numbers for [{rows}, {columns}]", data.len()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::finite_difference::check;
+
+    #[test]
+    fn gradients_agree_with_differences_and_chosen_rows_with_all() {
+        let device = Device::Cpu;
+        let mut builder = VariableBuilder::from_seed(3, &device);
+        let linear = Linear::new(&mut builder, "linear", 3, 5).expect("fresh");
+        let init = Init::Normal { deviation: 1.0 };
+        let x = builder.variable("x", &[4, 3], init).expect("fresh");
+        let variables = builder.finish().expect("complete");
+        check(&variables, || {
+            let y = linear.forward(&x).expect("shapes"); // [4, 5]
+            y.sqr().and_then(|y| y.mean_all()).expect("cpu")
+        });
+        let chosen = Tensor::new(&[4_u32, 0, 4, 2], &device).expect("cpu");
+        check(&variables, || {
+            let y = linear.forward_chosen(&x, &chosen).expect("shapes"); // [4]
+            y.sqr().and_then(|y| y.mean_all()).expect("cpu")
+        });
+        let all = linear.forward(&x).expect("shapes");
+        let picked = all.gather(&chosen.unsqueeze(1).expect("cpu"), 1);
+        let picked = picked.and_then(|picked| picked.squeeze(1)).expect("cpu");
+        let direct = linear.forward_chosen(&x, &chosen).expect("shapes");
+        let apart = (picked - direct).and_then(|apart| apart.abs()?.max_all());
+        assert!(apart.expect("cpu").to_scalar::<f32>().expect("f32") < 1e-6);
+    }
+
+    #[test]
+    fn wrong_shapes_name_the_layer() {
+        let mut builder = VariableBuilder::from_seed(3, &Device::Cpu);
+        let linear = Linear::new(&mut builder, "output", 3, 5).expect("fresh");
+        let x = Tensor::zeros((4, 2), candle_core::DType::F32, &Device::Cpu).expect("cpu");
+        let error = linear.forward(&x).expect_err("two is not three");
+        assert!(error.to_string().starts_with("output: "), "{error}");
+    }
+}

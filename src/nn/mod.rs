@@ -14,6 +14,8 @@ pub mod activation;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
+#[cfg(test)]
+mod finite_difference;
 pub mod gru;
 pub mod gru_cell;
 pub mod initialise;

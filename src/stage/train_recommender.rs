@@ -174,10 +174,6 @@ impl Observer for Reporting<'_> {
         self.context.emitter().measure(name, epoch as u64, value);
     }
 
-    fn warn(&mut self, message: String) {
-        self.context.emitter().warn(message);
-    }
-
     fn is_cancelled(&self) -> bool {
         self.context.is_cancelled()
     }

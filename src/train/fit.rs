@@ -224,3 +224,152 @@ fn read_scalar(loss: &Tensor) -> Result<f64, NnError> {
         .map(f64::from)
         .map_err(NnError::at("loss"))
 }
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::nn::{Init, Linear, VariableBuilder};
+    use crate::train::{Loss, Silent};
+
+    /// Logistic regression on two numbers.
+    struct Toy {
+        linear: Linear,
+        variables: Variables,
+    }
+
+    type Point = ([f32; 2], bool);
+
+    impl Toy {
+        fn new(idle: bool) -> Self {
+            let mut builder = VariableBuilder::from_seed(1, &Device::Cpu);
+            let linear = Linear::new(&mut builder, "linear", 2, 1).expect("fresh");
+            if idle {
+                let init = Init::Constant(0.0);
+                builder.variable("unused", &[3], init).expect("fresh");
+            }
+            let variables = builder.finish().expect("complete");
+            Self { linear, variables }
+        }
+
+        fn logits(&self, batch: &[&Point]) -> Result<Tensor, NnError> {
+            let numbers: Vec<f32> = batch.iter().flat_map(|point| point.0).collect();
+            let x = Tensor::from_vec(numbers, (batch.len(), 2), &Device::Cpu);
+            let y = self.linear.forward(&x.map_err(NnError::at("x"))?)?; // [B, 1]
+            y.squeeze(1).map_err(NnError::at("y"))
+        }
+    }
+
+    impl Trainable for Toy {
+        type Row = Point;
+
+        fn variables(&self) -> &Variables {
+            &self.variables
+        }
+
+        fn loss(&self, batch: &[&Point], _random: &mut Random) -> Result<Tensor, NnError> {
+            let labels: Vec<bool> = batch.iter().map(|point| point.1).collect();
+            Loss::Bce.of(&self.logits(batch)?, &labels)
+        }
+
+        fn scores(&self, batch: &[&Point]) -> Result<Vec<f64>, NnError> {
+            let logits = self.logits(batch)?.to_vec1::<f32>();
+            let logits = logits.map_err(NnError::at("y"))?;
+            Ok(logits.into_iter().map(f64::from).collect())
+        }
+
+        fn label(point: &Point) -> bool {
+            point.1
+        }
+    }
+
+    fn points(rows: usize, seed: u64) -> Vec<Point> {
+        let mut random = Random::new(seed, "points");
+        let mut point = || {
+            let x = [random.normal() as f32, random.normal() as f32];
+            let noise = random.normal() as f32;
+            (x, x[0] - x[1] + noise > 0.0)
+        };
+        (0..rows).map(|_| point()).collect()
+    }
+
+    fn options() -> FitOptions {
+        FitOptions {
+            adam: AdamOptions {
+                learning_rate: 0.05,
+                ..AdamOptions::default()
+            },
+            batch_size: 8,
+            epochs: 40,
+            patience: 4,
+            seed: 1,
+        }
+    }
+
+    #[test]
+    fn the_best_epoch_is_restored_and_patience_ends_it() {
+        let toy = Toy::new(false);
+        let (train, valid) = (points(30, 1), points(60, 2));
+        let fitted = fit(&toy, &train, &valid, &options(), &mut Silent).expect("fits");
+        let best = &fitted.curve[fitted.best_epoch - 1];
+        assert!((best.valid_auc - fitted.best_auc).abs() < 1e-15);
+        for point in &fitted.curve {
+            let earlier = point.epoch < fitted.best_epoch;
+            assert!(point.valid_auc < fitted.best_auc || !earlier, "{point:?}");
+            assert!(point.valid_auc <= fitted.best_auc);
+        }
+        assert_eq!(fitted.curve.len(), fitted.best_epoch + 4);
+        let now = score_all(&toy, &valid, &Silent).expect("scores");
+        assert_eq!(now, fitted.valid_scores);
+        assert!(fitted.best_auc > 0.8, "{}", fitted.best_auc);
+    }
+
+    #[test]
+    fn what_cannot_be_trained_says_why() {
+        let (train, valid) = (points(30, 1), points(60, 2));
+        let fails = |toy: &Toy, train: &[Point], valid: &[Point], options: &FitOptions| {
+            fit(toy, train, valid, options, &mut Silent).expect_err("fails")
+        };
+        let toy = Toy::new(true);
+        let error = fails(&toy, &train, &valid, &options());
+        assert!(matches!(error, TrainError::NoGradient(name) if name == "unused"));
+        let toy = Toy::new(false);
+        let error = fails(&toy, &[], &valid, &options());
+        assert!(matches!(error, TrainError::NoRows));
+        let likes: Vec<Point> = valid.iter().copied().filter(|point| point.1).collect();
+        let error = fails(&toy, &train, &likes, &options());
+        assert!(matches!(error, TrainError::Validation(_)));
+        let broken = [([f32::NAN, 0.0], true)];
+        let error = fails(&toy, &broken, &valid, &options());
+        assert!(matches!(error, TrainError::Diverged { epoch: 1, .. }));
+        let mut none = options();
+        none.batch_size = 0;
+        let error = fails(&toy, &train, &valid, &none);
+        assert!(matches!(error, TrainError::Options(_)));
+    }
+
+    /// Stops a training after some epochs.
+    struct StopAfter(usize, usize);
+
+    impl Observer for StopAfter {
+        fn epoch(&mut self, done: usize, total: usize) {
+            assert_eq!((done, total), (self.1 + 1, 40));
+            self.1 = done;
+        }
+
+        fn is_cancelled(&self) -> bool {
+            self.1 >= self.0
+        }
+    }
+
+    #[test]
+    fn an_observer_stops_it_between_steps() {
+        let (train, valid) = (points(30, 1), points(60, 2));
+        let mut observer = StopAfter(2, 0);
+        let toy = Toy::new(false);
+        let error = fit(&toy, &train, &valid, &options(), &mut observer);
+        assert!(matches!(error, Err(TrainError::Cancelled)));
+        assert_eq!(observer.1, 2);
+    }
+}

@@ -6,8 +6,6 @@ pub trait Observer {
     fn epoch(&mut self, _done: usize, _total: usize) {}
     /// A number worth following, after epoch `epoch` (from 1): `loss`, `valid_auc`.
     fn measured(&mut self, _name: &str, _epoch: usize, _value: f64) {}
-    /// Something the reader should know; the work goes on.
-    fn warn(&mut self, _message: String) {}
     /// Whether to stop now; asked before every step.
     fn is_cancelled(&self) -> bool {
         false

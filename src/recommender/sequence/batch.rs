@@ -132,3 +132,90 @@ impl Batch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Domain, Item, Rated};
+
+    fn item(id: &str) -> Item {
+        Item {
+            id: id.to_owned(),
+            title: String::new(),
+            maker: None,
+        }
+    }
+
+    fn sample(history: &[(&str, bool)], target: &str) -> Sample {
+        let rated = |(id, liked): &(&str, bool)| Rated {
+            item: item(id),
+            liked: *liked,
+        };
+        Sample {
+            row: 0,
+            domain: Domain::Book,
+            user: None,
+            time: None,
+            history: history.iter().map(rated).collect(),
+            target: item(target),
+            label: true,
+            instruction: String::new(),
+            input: String::new(),
+            output: String::new(),
+        }
+    }
+
+    #[test]
+    fn histories_are_cut_padded_and_counted() {
+        let known = sample(&[("a", true), ("b", false)], "c");
+        let vocabulary = Vocabulary::of([&known]);
+        assert_eq!(vocabulary.rows(), 4);
+        let encoder = |padding| Encoder {
+            vocabulary: &vocabulary,
+            length: 3,
+            padding,
+        };
+        let long = [("x", true), ("a", true), ("x", false), ("b", true)];
+        let samples = [known, sample(&long, "y"), sample(&[], "a")];
+        let (rows, unknown) = encoder(Padding::LastItem).encode(&samples);
+        assert_eq!(
+            (&rows[0].items[..], &rows[0].feedback[..]),
+            (&[1, 2, 2][..], &[1, 0, 0][..])
+        );
+        assert_eq!(
+            (&rows[1].items[..], rows[1].target),
+            (&[1, 0, 2][..], UNKNOWN)
+        );
+        assert!(rows[2].items.is_empty());
+        let expected = UnknownItems {
+            targets: 3,
+            unknown_targets: 1,
+            history_items: 5,
+            unknown_history_items: 1,
+        };
+        assert_eq!(unknown, expected);
+
+        let (rows, unpadded) = encoder(Padding::None).encode(&samples);
+        assert_eq!(unpadded, expected);
+        let rows: Vec<&Row> = rows.iter().collect();
+        let batch = Batch::of(&rows, &Device::Cpu).expect("cpu");
+        assert_eq!(batch.lengths, [2, 3, 0]);
+        let items = batch.items.to_vec2::<u32>().expect("u32");
+        assert_eq!(items, [[1, 2, 0], [1, 0, 2], [0, 0, 0]]);
+        let empty = Batch::of(&rows[2..], &Device::Cpu).expect("cpu");
+        assert_eq!(empty.items.dims(), [1, 1]);
+    }
+
+    #[test]
+    fn a_vocabulary_survives_the_disk_and_keeps_domains_apart() {
+        let one = sample(&[("1", true)], "2");
+        let mut other = one.clone();
+        other.domain = Domain::Movie;
+        let vocabulary = Vocabulary::of([&one]);
+        assert_eq!(vocabulary.number(Domain::Book, &one.target), 2);
+        assert_eq!(vocabulary.number(Domain::Movie, &other.target), UNKNOWN);
+        let folder = tempfile::tempdir().expect("folder");
+        vocabulary.save(folder.path()).expect("write");
+        assert_eq!(Vocabulary::load(folder.path()).expect("read"), vocabulary);
+    }
+}
