@@ -1,0 +1,98 @@
+//! Samples per second of training the GRU recommender on one thread, at the paper's sizes.
+//!
+//! 256 samples, 20 epochs, hidden 64, histories of 10, 1682 items. Validation is two rows, so
+//! the time is that of the training steps; the last lines are for scoring alone. Run with `cargo bench --bench baselines`.
+
+use runner::base::{Random, clock};
+use runner::data::{Domain, Item, Rated, Sample};
+use runner::recommender;
+use runner::train::Silent;
+use serde_json::json;
+
+const ROWS: usize = 256;
+const ITEMS: usize = 1682;
+const EPOCHS: usize = 20;
+
+fn item(number: usize) -> Item {
+    Item {
+        id: number.to_string(),
+        title: String::new(),
+        maker: None,
+    }
+}
+
+fn samples(rows: usize, seed: u64) -> Vec<Sample> {
+    let mut random = Random::new(seed, "samples");
+    (0..rows)
+        .map(|row| Sample {
+            row: row as u32,
+            domain: Domain::Movie,
+            user: None,
+            time: None,
+            history: (0..10)
+                .map(|_| Rated {
+                    item: item(random.below(ITEMS)),
+                    liked: random.uniform() < 0.5,
+                })
+                .collect(),
+            target: item(random.below(ITEMS)),
+            label: row % 2 == 0,
+            instruction: String::new(),
+            input: String::new(),
+            output: String::new(),
+        })
+        .collect()
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let method = recommender::find("gru4rec")?;
+    let train = samples(ROWS, 1);
+    let mut valid = samples(2, 2);
+    // Mentioning every item once gives the tables their real number of rows.
+    valid[0].history = (0..ITEMS)
+        .map(|number| Rated {
+            item: item(number),
+            liked: true,
+        })
+        .collect();
+    for batch_size in [32, 256] {
+        for (feedback, padding) in [("none", "last_item"), ("embedded", "last_item")] {
+            let settings = json!({
+                "batch_size": batch_size, "epochs": EPOCHS, "patience": EPOCHS,
+                "feedback": feedback, "padding": padding, "weight_decay": 1e-5,
+            });
+            let mut fastest = f64::INFINITY;
+            for _ in 0..5 {
+                let folder = tempfile::tempdir()?;
+                let begun = clock::now();
+                method.fit(&settings, &train, &valid, 1, &mut Silent, folder.path())?;
+                fastest = fastest.min(begun.elapsed().as_secs_f64());
+            }
+            let per_second = (ROWS * EPOCHS) as f64 / fastest;
+            #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
+            {
+                println!(
+                    "batch {batch_size:>3}, feedback {feedback:<8}: {per_second:>8.0} samples/s"
+                );
+            }
+        }
+    }
+    let test = samples(4096, 3);
+    for feedback in ["none", "embedded"] {
+        let settings = json!({"epochs": 1, "feedback": feedback});
+        let folder = tempfile::tempdir()?;
+        method.fit(&settings, &train, &valid, 1, &mut Silent, folder.path())?;
+        let mut fastest = f64::INFINITY;
+        for _ in 0..5 {
+            let begun = clock::now();
+            method.score(folder.path(), &test)?;
+            fastest = fastest.min(begun.elapsed().as_secs_f64());
+        }
+        let per_second = test.len() as f64 / fastest;
+        #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]
+        {
+            println!("scoring,   feedback {feedback:<8}: {per_second:>8.0} samples/s");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! Differentiable layers: everything a model is made of, nothing that knows a model or a loop.
+//!
+//! Layers follow PyTorch's semantics and weight layouts, so a checkpoint moves between the two.
+//! Numbers are `f32`. On the CPU the hot layers ([`Linear`], [`Gru`]) are single operations with
+//! their own backward pass over slices: candle's graph of ten small operations per time step
+//! costs more than the arithmetic at hidden sizes of 64. They run on the calling thread alone
+//! and sum in a fixed order, so the same inputs give the same bytes with any number of threads.
+//! On other devices the same layers are plain candle operations (in that form they are also
+//! what the fused ones are tested against).
+//!
+//! Letters in shapes: `B` batch, `T` time, `I` input width, `H` hidden width, `V` items.
+
+pub mod activation;
+pub mod dropout;
+pub mod embedding;
+pub mod error;
+#[cfg(test)]
+mod finite_difference;
+pub mod gru;
+pub mod gru_cell;
+pub mod initialise;
+pub mod linear;
+pub mod matrix;
+pub mod variables;
+
+pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use error::NnError;
+pub use gru::Gru;
+pub use initialise::Init;
+pub use linear::Linear;
+pub use variables::{VariableBuilder, Variables};

@@ -1,0 +1,71 @@
+//! Recommenders that are not language models: one file per method, one line in [`RECOMMENDERS`].
+//!
+//! A method's author implements [`Method`](contract::Method) with typed settings;
+//! [`Recommender`] is what stages see. [`sequence`] holds what the trained methods share: the
+//! item vocabulary, padded batches, and the way to and from a model folder.
+//!
+//! A model folder holds `config.json` (method, settings, seed) and what the method adds:
+//! `model.safetensors` and `items.json` for trained networks, `state.json` for counted ones.
+
+pub mod contract;
+pub mod error;
+pub mod gru4rec;
+pub mod item_mean;
+pub mod like_share;
+pub mod majority;
+pub mod sequence;
+
+use std::path::Path;
+
+pub use contract::{Erased, FitReport, Method, Recommender, Scores, SettingError, UnknownItems};
+pub use error::RecommenderError;
+
+use crate::base::nearest::suggestion;
+
+/// Every method there is, from trivial to trained.
+pub const RECOMMENDERS: &[&dyn Recommender] = &[
+    &Erased::<majority::Majority>::NEW,
+    &Erased::<like_share::LikeShare>::NEW,
+    &Erased::<item_mean::ItemMean>::NEW,
+    &Erased::<gru4rec::Gru4Rec>::NEW,
+];
+
+/// Methods of the paper's tables that are known by name and not built yet.
+pub const PLANNED: &[&str] = &[
+    "caser",
+    "sasrec",
+    "dros",
+    "gru_bert",
+    "dros_bert",
+    "tallrec",
+];
+
+/// Finds a method by name.
+///
+/// # Errors
+/// [`RecommenderError::UnknownMethod`] with the nearest name, or that it is not built yet.
+pub fn find(name: &str) -> Result<&'static dyn Recommender, RecommenderError> {
+    let found = RECOMMENDERS.iter().copied();
+    found
+        .clone()
+        .find(|method| method.name() == name)
+        .ok_or_else(|| RecommenderError::UnknownMethod {
+            name: name.to_owned(),
+            help: if PLANNED.contains(&name) {
+                "the name is known, the method is not built yet".to_owned()
+            } else {
+                suggestion(name, found.map(Recommender::name))
+            },
+        })
+}
+
+/// Finds the method that made a model folder.
+///
+/// # Errors
+/// If the folder has no readable `config.json` or its method is unknown.
+pub fn of_folder(folder: &Path) -> Result<&'static dyn Recommender, RecommenderError> {
+    find(&contract::read_config(folder)?.method)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

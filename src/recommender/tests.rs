@@ -1,0 +1,262 @@
+//! What every registered recommender must do, by name of the registry.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::base::Random;
+use crate::data::{Domain, Item, Rated, Sample};
+use crate::train::Silent;
+
+fn item(number: usize) -> Item {
+    Item {
+        id: number.to_string(),
+        title: format!("Item {number}"),
+        maker: None,
+    }
+}
+
+/// Samples of 12 users over `items` films, histories of 0 to 14, labels at random.
+pub(crate) fn samples(rows: usize, items: usize, seed: u64) -> Vec<Sample> {
+    let mut random = Random::new(seed, "samples");
+    (0..rows)
+        .map(|row| Sample {
+            row: row as u32,
+            domain: Domain::Movie,
+            user: Some(random.below(12).to_string()),
+            time: None,
+            history: (0..random.below(15))
+                .map(|_| Rated {
+                    item: item(random.below(items)),
+                    liked: random.uniform() < 0.5,
+                })
+                .collect(),
+            target: item(random.below(items)),
+            label: random.uniform() < 0.5,
+            instruction: String::new(),
+            input: String::new(),
+            output: String::new(),
+        })
+        .collect()
+}
+
+/// Settings that keep a trained method short; others have no such setting.
+fn brief(method: &dyn Recommender) -> Value {
+    let short = json!({"epochs": 3, "hidden_size": 8, "batch_size": 7});
+    if method.complete(&short).is_ok() {
+        short
+    } else {
+        json!({})
+    }
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    fs::read_dir(folder)
+        .expect("a folder")
+        .map(|entry| {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy();
+            (name.into_owned(), fs::read(&path).expect("readable"))
+        })
+        .collect()
+}
+
+fn fit(method: &dyn Recommender, settings: &Value, seed: u64, folder: &Path) -> FitReport {
+    let (train, valid) = (samples(30, 20, 1), samples(40, 20, 2));
+    method
+        .fit(settings, &train, &valid, seed, &mut Silent, folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", method.name()))
+}
+
+#[test]
+fn scores_are_probabilities_and_survive_the_disk() {
+    for method in RECOMMENDERS {
+        let folder = tempfile::tempdir().expect("folder");
+        let report = fit(*method, &brief(*method), 1, folder.path());
+        let valid = samples(40, 20, 2);
+        let again = method.score(folder.path(), &valid).expect("complete");
+        assert_eq!(again.likes, report.valid_scores, "{}", method.name());
+        assert_eq!(
+            of_folder(folder.path()).expect("made").name(),
+            method.name()
+        );
+        let strangers: Vec<Sample> = samples(50, 400, 3)
+            .into_iter()
+            .map(|mut sample| {
+                sample.target = item(1000);
+                sample
+            })
+            .collect();
+        let scores = method.score(folder.path(), &strangers).expect("complete");
+        assert_eq!(scores.likes.len(), 50);
+        for score in scores.likes.iter().chain(&report.valid_scores) {
+            assert!((0.0..=1.0).contains(score), "{} {score}", method.name());
+        }
+        let expected = if method.learns_item_ids() { 50 } else { 0 };
+        assert_eq!(
+            scores.unknown.unknown_targets,
+            expected,
+            "{}",
+            method.name()
+        );
+        assert!(
+            method
+                .score(folder.path(), &[])
+                .expect("no rows")
+                .likes
+                .is_empty()
+        );
+    }
+}
+
+#[test]
+fn same_seed_same_bytes_with_any_number_of_threads() {
+    for method in RECOMMENDERS {
+        let made = |seed, threads| {
+            let folder = tempfile::tempdir().expect("folder");
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            let pool = pool.expect("threads");
+            let report = pool.install(|| fit(*method, &brief(*method), seed, folder.path()));
+            (report, files(folder.path()))
+        };
+        let (one, three) = (made(7, 1), made(7, 3));
+        assert_eq!(one, three, "{}", method.name());
+        if !one.0.curve.is_empty() {
+            let other = made(8, 1);
+            assert_ne!(one.1, other.1, "{}", method.name());
+        }
+    }
+}
+
+/// Every variable got a gradient in every step, or the fit had failed with its name; here a
+/// handful of rows is learned by heart.
+#[test]
+fn trained_methods_learn_a_batch_by_heart() {
+    let mut trained = 0;
+    for method in RECOMMENDERS {
+        let hard = json!({
+            "epochs": 300, "patience": 300, "hidden_size": 16, "batch_size": 8,
+            "learning_rate": 0.02, "dropout": 0.0, "weight_decay": 0.0,
+        });
+        if method.complete(&hard).is_err() {
+            continue;
+        }
+        trained += 1;
+        for padding in ["last_item", "none"] {
+            for feedback in ["embedded", "none"] {
+                for loss in ["mse", "bce"] {
+                    let mut settings = hard.clone();
+                    settings["padding"] = json!(padding);
+                    settings["feedback"] = json!(feedback);
+                    settings["loss"] = json!(loss);
+                    let rows = samples(8, 30, 4);
+                    let folder = tempfile::tempdir().expect("folder");
+                    let report = method
+                        .fit(&settings, &rows, &rows, 1, &mut Silent, folder.path())
+                        .expect("fits");
+                    let last = report.curve.last().expect("epochs");
+                    assert!(last.loss < 0.02, "{} {settings} {last:?}", method.name());
+                    assert!(last.valid_auc > 1.0 - 1e-12, "{} {settings}", method.name());
+                }
+            }
+        }
+    }
+    assert_eq!(trained, 1, "gru4rec");
+}
+
+#[test]
+fn settings_are_strict_documented_and_complete() {
+    for method in RECOMMENDERS {
+        let error = method.complete(&json!({"no_such_setting": 1}));
+        let error = error.expect_err("strict");
+        assert!(error.message.contains("no_such_setting"), "{error}");
+        let completed = method.complete(&json!({})).expect("defaults");
+        assert_eq!(method.complete(&completed).as_ref(), Ok(&completed));
+        let schema = serde_json::to_value(method.schema()).expect("json");
+        for (name, _) in completed.as_object().expect("an object") {
+            let field = &schema["properties"][name];
+            let documented = field["description"].is_string();
+            assert!(documented, "{}.{name}: {field}", method.name());
+        }
+    }
+    let wrong = |settings: Value| find("gru4rec").expect("there").complete(&settings);
+    assert_eq!(
+        wrong(json!({"dropout": 1.0})).expect_err("range").path,
+        "dropout"
+    );
+    assert_eq!(
+        wrong(json!({"layers": "x"})).expect_err("type").path,
+        "layers"
+    );
+    assert_eq!(
+        wrong(json!({"epochs": 0})).expect_err("range").path,
+        "epochs"
+    );
+}
+
+#[test]
+fn names_are_unique_files_are_registered_and_wrong_names_get_help() {
+    let mut names: Vec<&str> = RECOMMENDERS.iter().map(|method| method.name()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/recommender");
+    let shared = ["mod", "contract", "error", "tests", "sequence"];
+    let mut stems: Vec<String> = fs::read_dir(folder)
+        .expect("sources")
+        .map(|entry| entry.expect("an entry").path())
+        .map(|path| {
+            path.file_stem()
+                .expect("a stem")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .filter(|stem| !shared.contains(&stem.as_str()))
+        .collect();
+    stems.sort_unstable();
+    names.sort_unstable();
+    assert_eq!(names, stems);
+    assert!(PLANNED.iter().all(|planned| !names.contains(planned)));
+    let message = |name| find(name).err().expect("unknown").to_string();
+    assert!(message("gru4rek").contains("did you mean `gru4rec`?"));
+    assert!(message("caser").contains("not built yet"));
+}
+
+#[test]
+fn trivial_methods_by_hand() {
+    let mut rows = samples(4, 5, 1);
+    for (row, label) in rows.iter_mut().zip([true, true, true, false]) {
+        row.label = label;
+        row.target = item(1);
+        row.user = Some(row.row.to_string());
+        row.history = vec![
+            Rated {
+                item: item(2),
+                liked: true,
+            },
+            Rated {
+                item: item(3),
+                liked: false,
+            },
+        ];
+    }
+    rows[3].target = item(2);
+    let score = |name: &str, settings: Value| {
+        let method = find(name).expect("there");
+        let folder = tempfile::tempdir().expect("folder");
+        let report = method.fit(&settings, &rows, &rows, 1, &mut Silent, folder.path());
+        report.expect("fits").valid_scores
+    };
+    assert_eq!(score("majority", json!({})), [0.75; 4]);
+    assert_eq!(score("like_share", json!({})), [0.5; 4]);
+    let plain = score("item_mean", json!({"smoothing": 0.0}));
+    assert_eq!(plain, [1.0, 1.0, 1.0, 0.0]);
+    let smooth = score("item_mean", json!({"smoothing": 1.0}));
+    assert_eq!(smooth, [3.75 / 4.0, 3.75 / 4.0, 3.75 / 4.0, 0.75 / 2.0]);
+    // Three users liked item 2 in their histories; of the fourth the label came first.
+    let history = score(
+        "item_mean",
+        json!({"smoothing": 0.0, "count_history": true}),
+    );
+    assert_eq!(history, [1.0, 1.0, 1.0, 0.75]);
+}
