@@ -2,4 +2,6 @@
 
 pub mod base;
 pub mod data;
+pub mod report;
+pub mod results;
 pub mod stage;
