@@ -18,6 +18,8 @@ pub struct ReportInput<'a> {
     pub results: &'a ResultSet,
     /// What was asked for and has no result, and why.
     pub missing: Vec<Missing>,
+    /// Whether the paper's numbers stand beside ours: only where the data are the paper's.
+    pub show_paper: bool,
     /// The data audit of each domain: `findings` as `[{severity, text}]`, and any numbers.
     pub audits: BTreeMap<String, Value>,
     /// What searches over hyper-parameters chose.
@@ -31,7 +33,7 @@ pub struct ReportInput<'a> {
 }
 
 impl<'a> ReportInput<'a> {
-    /// An input with nothing but rows.
+    /// An input with nothing but rows, beside the paper's numbers.
     #[must_use]
     pub fn new(experiment: &str, results: &'a ResultSet) -> Self {
         Self {
@@ -39,6 +41,7 @@ impl<'a> ReportInput<'a> {
             description: String::new(),
             results,
             missing: Vec::new(),
+            show_paper: true,
             audits: BTreeMap::new(),
             choices: Vec::new(),
             fidelity: BTreeMap::new(),

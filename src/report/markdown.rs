@@ -62,7 +62,10 @@ impl MarkdownTable {
                     Line::Cells(cells) => cells.get(column).map(|cell| width(cell)),
                     Line::Rule => None,
                 });
-                cells.chain([width(&self.header[column]), 3]).max().unwrap_or(3)
+                cells
+                    .chain([width(&self.header[column]), 3])
+                    .max()
+                    .unwrap_or(3)
             })
             .collect();
         let mut text = String::new();
@@ -80,8 +83,7 @@ impl MarkdownTable {
             match row {
                 Line::Cells(cells) => self.line(&mut text, &widths, cells),
                 Line::Rule => {
-                    let rule: Vec<String> =
-                        widths.iter().map(|&width| "─".repeat(width)).collect();
+                    let rule: Vec<String> = widths.iter().map(|&width| "─".repeat(width)).collect();
                     self.line(&mut text, &widths, &rule);
                 }
             }

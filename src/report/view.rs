@@ -64,7 +64,9 @@ impl View {
             .map(|method| System::new(method.name, None))
             .filter(|system| {
                 // A system that has results for some cells has its row already.
-                !summaries.keys().any(|cell| cell.system.method == system.method)
+                !summaries
+                    .keys()
+                    .any(|cell| cell.system.method == system.method)
             })
             .collect();
         Self {
@@ -129,7 +131,11 @@ impl View {
     /// The metrics that have rows, in the order of [`METRICS`].
     #[must_use]
     pub fn metrics(&self) -> Vec<String> {
-        let all: BTreeSet<&str> = self.summaries.keys().map(|cell| cell.metric.as_str()).collect();
+        let all: BTreeSet<&str> = self
+            .summaries
+            .keys()
+            .map(|cell| cell.metric.as_str())
+            .collect();
         let mut metrics: Vec<String> = all.into_iter().map(str::to_owned).collect();
         metrics.sort_by_key(|name| metric::position(name));
         metrics
@@ -138,7 +144,9 @@ impl View {
     /// The systems of a pair: trivial baselines, then systems, then those known to be missing.
     #[must_use]
     pub fn systems(&self, pair: &Pair, metric: &str) -> Vec<System> {
-        let present = self.of_pair(pair, metric).map(|(cell, _)| cell.system.clone());
+        let present = self
+            .of_pair(pair, metric)
+            .map(|(cell, _)| cell.system.clone());
         let all: BTreeSet<System> = present.chain(self.absent.iter().cloned()).collect();
         all.into_iter().collect()
     }
@@ -146,7 +154,10 @@ impl View {
     /// The columns of a pair: every K that has rows, or zero-shot alone where none has.
     #[must_use]
     pub fn shots(&self, pair: &Pair, metric: &str) -> Vec<Option<u64>> {
-        let all: BTreeSet<u64> = self.of_pair(pair, metric).filter_map(|(cell, _)| cell.k).collect();
+        let all: BTreeSet<u64> = self
+            .of_pair(pair, metric)
+            .filter_map(|(cell, _)| cell.k)
+            .collect();
         if all.is_empty() {
             return vec![None];
         }
@@ -174,21 +185,18 @@ impl View {
                 k,
             })
         };
-        [pair.train.as_str(), UNTRAINED].into_iter().find_map(|train| {
-            let exact = find(train, k).map(|summary| (summary, false));
-            let found = exact.or_else(|| find(train, None).map(|summary| (summary, true)));
-            found.map(|(summary, repeated)| Entry { summary, repeated })
-        })
+        [pair.train.as_str(), UNTRAINED]
+            .into_iter()
+            .find_map(|train| {
+                let exact = find(train, k).map(|summary| (summary, false));
+                let found = exact.or_else(|| find(train, None).map(|summary| (summary, true)));
+                found.map(|(summary, repeated)| Entry { summary, repeated })
+            })
     }
 
     /// The best trivial baseline at K by mean, with its mean.
     #[must_use]
-    pub fn best_trivial(
-        &self,
-        pair: &Pair,
-        metric: &str,
-        k: Option<u64>,
-    ) -> Option<(System, f64)> {
+    pub fn best_trivial(&self, pair: &Pair, metric: &str, k: Option<u64>) -> Option<(System, f64)> {
         let style = metric::style(metric);
         self.systems(pair, metric)
             .into_iter()

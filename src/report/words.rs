@@ -64,11 +64,19 @@ mod tests {
 
     #[test]
     fn phrases() {
-        let own = |items: &[&str]| items.iter().map(|&item| item.to_owned()).collect::<Vec<_>>();
+        let own = |items: &[&str]| {
+            items
+                .iter()
+                .map(|&item| item.to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(and(&own(&["a", "b", "c"])), "a, b and c");
         assert_eq!(count(1, "seed"), "1 seed");
         assert_eq!(range(2, 3), "2–3");
-        assert_eq!(all_shots(&[None, Some(16), Some(64)]), "zero-shot and K = 16 and 64");
+        assert_eq!(
+            all_shots(&[None, Some(16), Some(64)]),
+            "zero-shot and K = 16 and 64"
+        );
         assert_eq!(all_shots(&[Some(16)]), "K = 16");
     }
 }

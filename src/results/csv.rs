@@ -86,7 +86,8 @@ pub(super) fn read(label: &str, bytes: &[u8]) -> Result<ResultSet, ResultError> 
     let mut placed = Vec::new();
     for (index, line) in lines {
         let number = index + 1;
-        let fields = split(line).ok_or_else(|| bad_line(number, "has a quote that is not closed"))?;
+        let fields =
+            split(line).ok_or_else(|| bad_line(number, "has a quote that is not closed"))?;
         if fields.len() != COLUMNS.len() {
             let problem = format!(
                 "has {} fields, and not {}: `{}`",
@@ -227,7 +228,10 @@ mod tests {
                 .collect()
         };
         assert_eq!(split("a,,b"), own(&[(1, "a"), (3, ""), (4, "b")]));
-        assert_eq!(split("é,\"x,\"\"y\",\"\""), own(&[(1, "é"), (3, "x,\"y"), (11, "")]));
+        assert_eq!(
+            split("é,\"x,\"\"y\",\"\""),
+            own(&[(1, "é"), (3, "x,\"y"), (11, "")])
+        );
         assert_eq!(split("a,"), own(&[(1, "a"), (3, "")]));
         assert_eq!(split(""), own(&[(1, "")]));
         assert!(super::split("\"a").is_none());
