@@ -210,7 +210,37 @@ mod tests {
             "history": {"longest": 10, "cut": false, "by_length": {"counts": [1, 2, 3]}},
             "users": [{"user": 1, "rows": 7}, {"user": 2, "rows": 9}],
         });
-        insta::assert_snapshot!(render(&audit).join("\n\n"), @"");
+        insta::assert_snapshot!(render(&audit).join("\n\n"), @r"
+        - warning: two users straddle a cut
+        - note: odd
+
+        rows:
+
+        | rows  | rows |  likes |
+        | ----- | ---: | -----: |
+        | train | 8000 | 0.5731 |
+        | test  | 1000 |        |
+
+        history:
+
+        | what    | value |
+        | ------- | ----: |
+        | longest |    10 |
+        | cut     |    no |
+
+        history, by length:
+
+        | what   |   value |
+        | ------ | ------: |
+        | counts | 1, 2, 3 |
+
+        users:
+
+        | user | rows |
+        | ---- | ---: |
+        | 1    |    7 |
+        | 2    |    9 |
+        ");
         assert_eq!(
             render(&json!(null)),
             ["Nothing found, and nothing counted."]

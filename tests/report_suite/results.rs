@@ -75,16 +75,16 @@ fn rows_are_sorted_naturally_and_floats_stay_floats() {
 fn errors_name_line_column_and_value() {
     let good = line("16", "0.5");
     let error = |second: &str| read(&[&good, second]).expect_err("wrong");
-    insta::assert_snapshot!(error(&line("1O", "0.5")), @"");
-    insta::assert_snapshot!(error(&line("64", "NaN")), @"");
-    insta::assert_snapshot!(error("e,caser,movie"), @"");
-    insta::assert_snapshot!(error("\"e,caser,movie"), @"");
-    insta::assert_snapshot!(error(&line("16", "0.75")), @"");
+    insta::assert_snapshot!(error(&line("1O", "0.5")), @"results.csv:3:22: `1O` in column `k` is not a whole number (or empty, where there is no K)");
+    insta::assert_snapshot!(error(&line("64", "NaN")), @"results.csv:3:36: `NaN` in column `value` is not a finite number (an undefined value is an empty field)");
+    insta::assert_snapshot!(error("e,caser,movie"), @"results.csv:3:1: the line has 3 fields, and not 12: `e,caser,movie`");
+    insta::assert_snapshot!(error("\"e,caser,movie"), @"results.csv:3:1: the line has a quote that is not closed");
+    insta::assert_snapshot!(error(&line("16", "0.75")), @"two results for one cell, auc of caser, movie → movie, K = 16, seed 1, test split, experiment e: 0.5 (results.csv:2, stage 1e78fa080411) and 0.75 (results.csv:3, stage 1e78fa080411); a result set has one number per cell, so one of them must go");
     let other = ResultSet::from_csv("old.csv", b"method,value\n").expect_err("wrong");
-    insta::assert_snapshot!(other, @"");
+    insta::assert_snapshot!(other, @"old.csv:1:1: the header is `method,value`, and not `experiment,method,variant,train_domain,test_domain,k,seed,split,metric,value,n,stage_key`");
     let bytes = [HEADER.as_bytes(), b"\n\xff\xff"].concat();
     let error = ResultSet::from_csv("results.csv", &bytes).expect_err("not UTF-8");
-    insta::assert_snapshot!(error, @"");
+    insta::assert_snapshot!(error, @"results.csv:2:1: the line is not UTF-8");
 }
 
 #[test]
@@ -99,11 +99,15 @@ fn rows_that_would_not_read_back_are_refused() {
         Some(f64::NAN),
     );
     let error = |row: &ResultRow| ResultSet::from_rows([row.clone()]).expect_err("refused");
-    insta::assert_snapshot!(error(&newline), @"");
-    insta::assert_snapshot!(error(&nan), @"");
+    insta::assert_snapshot!(error(&newline), @r"
+    method `a
+    b` of auc of a
+    b, movie → movie, K = 1, seed 0, test split, experiment fixture is not a name: it has a control character in it
+    ");
+    insta::assert_snapshot!(error(&nan), @"value `NaN` of auc of caser, movie → movie, K = 1, seed 0, test split, experiment fixture is not a finite number (an undefined value is `None`)");
     nan.value = None;
     nan.variant = Some(String::new());
-    insta::assert_snapshot!(error(&nan), @"");
+    insta::assert_snapshot!(error(&nan), @"variant `` of auc of caser (), movie → movie, K = 1, seed 0, test split, experiment fixture is not a name: it is empty");
 }
 
 fn any_name() -> impl Strategy<Value = String> {

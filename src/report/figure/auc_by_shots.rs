@@ -35,7 +35,10 @@ pub(super) const FIGURE: Figure = Figure {
 const CHANCE: f64 = 0.5;
 const CHANCE_COLOUR: RGBColor = RGBColor(150, 150, 150);
 const PANEL_WIDTH: f64 = 800.0;
-const PANEL_HEIGHT: f64 = 580.0;
+const PANEL_HEIGHT: f64 = 660.0;
+/// From our marker to the paper's, so that neither covers the other where they agree.
+const PAPER_ASIDE: f64 = 8.0;
+const MARKER_RADIUS: f64 = 7.0;
 
 fn draw(input: &ReportInput<'_>) -> Result<Drawing, ReportError> {
     let chart = Chart::gather(input).map_err(|missing| ReportError::NothingToDraw {
@@ -393,7 +396,7 @@ impl Panel {
                     for end in frame.across(level) {
                         let inward = if end.0 > frame.left { -22.0 } else { 22.0 };
                         let at = (end.0 + inward, end.1);
-                        canvas.marker(marker, at, 7.0, series.look.colour)?;
+                        canvas.marker(marker, at, MARKER_RADIUS, series.look.colour)?;
                     }
                 }
             }
@@ -407,7 +410,7 @@ impl Panel {
             .filter(|series| !series.is_trivial())
             .filter(|series| !series.points.is_empty() || !series.paper.is_empty())
             .collect();
-        let apart = (frame.tick_distance() * 0.6 / systems.len().max(1) as f64).min(15.0);
+        let apart = (frame.tick_distance() * 0.6 / systems.len().max(1) as f64).min(16.0);
         let offset = |index: usize| (index as f64 - (systems.len() as f64 - 1.0) / 2.0) * apart;
         let dodged = || {
             systems
@@ -438,8 +441,8 @@ impl Panel {
         for (shift, series) in dodged() {
             if let Some(marker) = series.look.marker {
                 for &(k, value) in &series.paper {
-                    let at = (frame.x(k) + shift, frame.y(value));
-                    canvas.hollow_marker(marker, at, 7.5, series.look.colour)?;
+                    let at = (frame.x(k) + shift + PAPER_ASIDE, frame.y(value));
+                    canvas.hollow_marker(marker, at, MARKER_RADIUS, series.look.colour)?;
                 }
             }
         }
@@ -447,7 +450,7 @@ impl Panel {
             if let Some(marker) = series.look.marker {
                 for point in &series.points {
                     let at = (frame.x(point.k) + shift, frame.y(point.mean));
-                    canvas.marker(marker, at, 7.5, series.look.colour)?;
+                    canvas.marker(marker, at, MARKER_RADIUS, series.look.colour)?;
                 }
             }
         }

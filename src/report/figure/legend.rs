@@ -12,6 +12,7 @@ pub(super) const LINE_HEIGHT: f64 = 36.0;
 const SAMPLE_WIDTH: f64 = 62.0;
 const GAP: f64 = 12.0;
 const BETWEEN: f64 = 34.0;
+const EXTRA: f64 = SAMPLE_WIDTH + GAP + BETWEEN;
 const WRITING: Writing = Writing {
     size: 22.0,
     bold: false,
@@ -27,21 +28,28 @@ pub(super) struct LegendEntry {
     pub(super) line: bool,
 }
 
-/// How many lines a legend takes in a width. An estimate by characters, since the height of a
-/// picture must be known before there is a canvas to measure on; it errs on the wide side.
+/// How many lines a legend takes in a width.
 pub(super) fn lines(entries: &[LegendEntry], width: f64) -> usize {
-    let longest = entries
-        .iter()
-        .map(|entry| entry.text.chars().count())
-        .max()
-        .unwrap_or(0);
-    let text = longest as f64 * WRITING.size * 0.5;
-    entries.len().div_ceil(columns(text, width, entries.len()))
+    entries.len().div_ceil(columns(entries, width))
 }
 
-fn columns(text: f64, width: f64, entries: usize) -> usize {
-    let column = SAMPLE_WIDTH + GAP + text + BETWEEN;
-    (((width + BETWEEN) / column).floor().max(1.0) as usize).min(entries.max(1))
+/// The most columns that fit. Estimated by characters, since the height of a picture must be
+/// known before there is a canvas to measure on; it errs on the wide side.
+fn columns(entries: &[LegendEntry], width: f64) -> usize {
+    let most = entries.len().max(1);
+    (1..=most)
+        .rev()
+        .find(|&columns| {
+            let widths: f64 = (0..columns)
+                .map(|column| {
+                    let texts = entries.iter().skip(column).step_by(columns);
+                    let longest = texts.map(|entry| entry.text.chars().count()).max();
+                    longest.unwrap_or(0) as f64 * WRITING.size * 0.48 + EXTRA
+                })
+                .sum();
+            widths - BETWEEN <= width
+        })
+        .unwrap_or(1)
 }
 
 /// Draws the entries in reading order, centred between left and right.
@@ -58,12 +66,11 @@ pub(super) fn paint<B: DrawingBackend>(
         let width = &mut widths[index % columns];
         *width = width.max(canvas.text_width(&entry.text, WRITING)?);
     }
-    let extra = SAMPLE_WIDTH + GAP + BETWEEN;
-    let whole = widths.iter().map(|width| width + extra).sum::<f64>() - BETWEEN;
+    let whole = widths.iter().map(|width| width + EXTRA).sum::<f64>() - BETWEEN;
     let start = left + ((right - left - whole) / 2.0).max(0.0);
     for (index, entry) in entries.iter().enumerate() {
         let column = index % columns;
-        let before: f64 = widths[..column].iter().map(|width| width + extra).sum();
+        let before: f64 = widths[..column].iter().map(|width| width + EXTRA).sum();
         let x = start + before;
         let y = top + LINE_HEIGHT * ((index / columns) as f64 + 0.5);
         let middle = (x + SAMPLE_WIDTH / 2.0, y);
