@@ -78,16 +78,17 @@ pub const KEYS: &[FidelityKey] = &[
         values: &["imported", "by_user"],
         paper: "by_user",
         released_code: "imported",
-        about: "released JSON is imported as it is; `by_user` asks for a seeded split rebuilt from \
-                the raw files. Raw book files are always split by a seeded shuffle of users, since \
-                the released shuffle had no seed",
+        about: "follows from where the books come from: released JSON is imported with its split, \
+                raw files are split anew by a seeded shuffle of users, since the released shuffle \
+                had no seed",
     },
     FidelityKey {
         name: "history",
-        values: &["as_is", "pad_last"],
-        paper: "pad_last",
-        released_code: "as_is",
-        about: "whether ID-based systems pad histories to length 10 with the last item",
+        values: &["last_item", "none"],
+        paper: "last_item",
+        released_code: "none",
+        about: "what fills histories shorter than 10 items for ID-based systems: the last item again \
+                and again, or nothing",
     },
     FidelityKey {
         name: "baselines.feedback",

@@ -36,6 +36,11 @@ pub struct Params {
 pub struct Written {
     /// Name of the recommender, such as `gru4rec` or `like_share`.
     method: String,
+    /// What settings are where `settings` does not say: the experiment's fidelity keys. Those that
+    /// the method does not have are passed over.
+    #[serde(default = "no_settings")]
+    #[schemars(with = "Map<String, Value>")]
+    defaults: Value,
     /// The method's own settings; what is left out has the method's default.
     #[serde(default = "no_settings")]
     #[schemars(with = "Map<String, Value>")]
@@ -58,6 +63,16 @@ impl From<Written> for Params {
     /// [`StageKind::check`] to say why.
     fn from(written: Written) -> Self {
         let mut settings = written.settings;
+        if let (Value::Object(given), Value::Object(defaults)) = (&mut settings, written.defaults) {
+            let known = recommender::find(&written.method)
+                .map(|method| method.schema().to_value())
+                .unwrap_or_default();
+            for (name, value) in defaults {
+                if known.pointer(&format!("/properties/{name}")).is_some() {
+                    given.entry(name).or_insert(value);
+                }
+            }
+        }
         match (&mut settings, written.overrides) {
             (Value::Object(below), Value::Object(above)) => below.extend(above),
             (_, Value::Object(above)) if above.is_empty() => {}
@@ -95,7 +110,7 @@ impl StageKind for TrainRecommender {
     const SUMMARY: &'static str = "Fits a recommender that is not a language model.";
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("train", "samples to fit to"),
-        InputDeclaration::one("valid", "samples that choose the epoch"),
+        InputDeclaration::many("valid", "samples that choose the epoch"),
     ];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
@@ -122,7 +137,10 @@ impl StageKind for TrainRecommender {
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let method = recommender::find(&params.method).map_err(StageError::other)?;
         let train = read_samples(&context.input("train")?.path).map_err(StageError::other)?;
-        let valid = read_samples(&context.input("valid")?.path).map_err(StageError::other)?;
+        let mut valid: Vec<Sample> = Vec::new();
+        for part in context.inputs("valid") {
+            valid.extend(read_samples(&part.path).map_err(StageError::other)?);
+        }
         let report = method
             .fit(
                 &params.settings,

@@ -1,0 +1,67 @@
+//! Standard output and error, the only places that print.
+
+use std::io::{self, IsTerminal, Write};
+
+use super::CliError;
+
+/// Writes bytes to standard output. A reader that went away (`| head`) is not an error.
+pub(super) fn write(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Io {
+            action: "write to standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard output.
+pub(super) fn line(text: &str) -> Result<(), CliError> {
+    write(format!("{text}\n").as_bytes())
+}
+
+/// Writes pretty JSON to standard output.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<(), CliError> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| CliError::Io {
+        action: "write JSON".to_owned(),
+        source: error.into(),
+    })?;
+    line(&text)
+}
+
+/// Writes a line to standard error; if that is gone, nobody is there to be told.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Whether standard error is a terminal that can redraw.
+pub(super) fn has_terminal() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Rows of text in aligned columns.
+pub(super) fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count)
+        .map(|column| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|text| text.chars().count())
+                .max()
+                .unwrap_or(0)
+        })
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = widths[column];
+            let gap = if column + 1 < row.len() { "  " } else { "" };
+            line.push_str(&format!("{cell:<width$}{gap}"));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,230 @@
+//! `runner plan`.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::{CliError, Exit, output};
+use crate::base::clock;
+use crate::plan::reason::explain;
+use crate::plan::{Plan, Verdict};
+use crate::study::Study;
+
+/// Arguments of `runner plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "A stage below one that has to run may turn out fresh after all: if the \
+                        rerun makes the same\nbytes, nothing below it runs. Such stages are shown \
+                        as \"depends on\".")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// List every stage, not one line a template.
+    #[arg(long)]
+    all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Threads the estimate counts on [default: all].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
+    let study = arguments.experiment.open(global)?;
+    let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
+    show(&study, jobs, arguments.all, arguments.json)
+}
+
+/// Prints a plan.
+pub(super) fn show(
+    study: &Study,
+    jobs: usize,
+    all: bool,
+    as_json: bool,
+) -> Result<Exit, CliError> {
+    let plan = study.plan()?;
+    if as_json {
+        output::json(&as_value(study, &plan, jobs))?;
+        return Ok(Exit::Fine);
+    }
+    let mut text = headline(study, &plan, jobs);
+    if all {
+        text.push_str(&every_stage(study, &plan));
+    } else {
+        text.push_str(&templates(study, &plan));
+    }
+    output::write(text.as_bytes())?;
+    Ok(Exit::Fine)
+}
+
+fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
+    let experiment = &study.experiment;
+    let selected = experiment
+        .grid
+        .cells
+        .iter()
+        .filter(|cell| experiment.is_selected(cell))
+        .count();
+    let needed = plan.needed_count();
+    let estimate = match plan.estimate_s(jobs) {
+        Some(seconds) if needed > 0 => format!(
+            ", about {} on {jobs} thread{} by past timings",
+            clock::human(Duration::from_secs_f64(seconds)),
+            if jobs == 1 { "" } else { "s" }
+        ),
+        None if needed > 0 => ", how long is not known yet".to_owned(),
+        _ => String::new(),
+    };
+    let mut text = format!(
+        "{}: {selected} of {} cells, {} stages: {} fresh, {needed} to run{estimate}\n",
+        experiment.name,
+        experiment.grid.cells.len(),
+        plan.reachable_count(),
+        plan.fresh_count(),
+    );
+    if !experiment.unbuilt.is_empty() {
+        text.push_str(&format!(
+            "not built yet, left out: {}\n",
+            experiment.unbuilt.join(", ")
+        ));
+    }
+    text
+}
+
+/// One line a template: how many are fresh, how many would run, and one example of why.
+fn templates(study: &Study, plan: &Plan<'_>) -> String {
+    struct Line {
+        name: String,
+        kind: &'static str,
+        fresh: usize,
+        to_run: usize,
+        estimate: Option<f64>,
+        why: String,
+    }
+    let mut lines: Vec<Line> = Vec::new();
+    for node in &study.graph.order {
+        let index = node.index();
+        if !plan.reachable[index] {
+            continue;
+        }
+        let stage = &study.graph.graph[*node];
+        let at = match lines.iter().position(|line| line.name == stage.template) {
+            Some(at) => at,
+            None => {
+                lines.push(Line {
+                    name: stage.template.clone(),
+                    kind: stage.kind.name(),
+                    fresh: 0,
+                    to_run: 0,
+                    estimate: None,
+                    why: String::new(),
+                });
+                lines.len() - 1
+            }
+        };
+        let line = &mut lines[at];
+        if plan.needed[index] {
+            line.to_run += 1;
+            if let Some(estimate) = plan.estimates[index] {
+                *line.estimate.get_or_insert(0.0) += estimate;
+            }
+            // The reason nearest to the cause says most.
+            if line.why.is_empty() {
+                line.why = reasons(study, plan, *node).join("; ");
+            }
+        } else {
+            line.fresh += 1;
+        }
+    }
+    let mut rows = vec![
+        ["stage", "kind", "fresh", "to run", "work", "why"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    rows.extend(lines.into_iter().map(|line| {
+        vec![
+            line.name,
+            line.kind.to_owned(),
+            line.fresh.to_string(),
+            line.to_run.to_string(),
+            line.estimate.map_or_else(String::new, |seconds| {
+                clock::human(Duration::from_secs_f64(seconds))
+            }),
+            line.why,
+        ]
+    }));
+    output::columns(&rows)
+}
+
+fn every_stage(study: &Study, plan: &Plan<'_>) -> String {
+    let mut rows = Vec::new();
+    for node in &study.graph.order {
+        if !plan.reachable[node.index()] {
+            continue;
+        }
+        let word = if plan.needed[node.index()] {
+            "run"
+        } else {
+            "fresh"
+        };
+        let why = if plan.needed[node.index()] {
+            reasons(study, plan, *node).join("; ")
+        } else {
+            String::new()
+        };
+        rows.push(vec![
+            word.to_owned(),
+            study.graph.graph[*node].id.clone(),
+            why,
+        ]);
+    }
+    output::columns(&rows)
+}
+
+/// Why a stage would run, in words.
+fn reasons(study: &Study, plan: &Plan<'_>, node: petgraph::graph::NodeIndex) -> Vec<String> {
+    super::why::reasons(study, plan, node)
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn as_value(study: &Study, plan: &Plan<'_>, jobs: usize) -> Value {
+    let stages: Vec<Value> = study
+        .graph
+        .order
+        .iter()
+        .filter(|node| plan.reachable[node.index()])
+        .map(|node| {
+            let index = node.index();
+            let stage = &study.graph.graph[*node];
+            let (verdict, key) = match &plan.verdicts[index] {
+                Verdict::Fresh { key } => ("fresh", Some(key.hex())),
+                Verdict::Stale { key } => ("stale", Some(key.hex())),
+                Verdict::Waiting { .. } => ("waiting", None),
+            };
+            let reasons = match &plan.verdicts[index] {
+                Verdict::Fresh { .. } if !plan.needed[index] => Vec::new(),
+                Verdict::Waiting { on } => {
+                    explain(&study.graph, &plan.keys, *node, on, &plan.latest, &study.store)
+                }
+                _ => super::why::reasons(study, plan, *node),
+            };
+            json!({
+                "stage": stage.id, "kind": stage.kind.name(), "lane": stage.lane,
+                "verdict": verdict, "to_run": plan.needed[index], "key": key,
+                "estimate_s": plan.estimates[index], "reasons": reasons,
+            })
+        })
+        .collect();
+    json!({
+        "experiment": study.experiment.name,
+        "cells": study.experiment.grid.cells.len(),
+        "not_built": study.experiment.unbuilt,
+        "fresh": plan.fresh_count(), "to_run": plan.needed_count(),
+        "estimate_s": plan.estimate_s(jobs),
+        "stages": stages,
+    })
+}

@@ -1,0 +1,209 @@
+//! `runner run`.
+
+use std::io;
+
+use clap::Args;
+use serde_json::json;
+
+use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::{CliError, Exit, output};
+use crate::base::clock;
+use crate::reporter::{Journal, JsonLines, Lines, Progress, Reporter, Reporters};
+use crate::schedule::{Interrupt, RunSummary};
+use crate::study::{Study, collect, publish, shown};
+
+/// Arguments of `runner run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  runner run experiments/quickstart.yaml\n  runner run \
+                        experiments/movie_baselines.yaml --set data.movie.path=data/ml-100k \
+                        --only k=16\n\nCtrl-C once finishes what runs and stops; twice stops now. \
+                        Either way, or after a\nkill, the same command goes on where it stopped.")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// How many threads the CPU lane may use [default: all].
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// Stop at the first failed stage instead of going on with what does not need it.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Only show what would run, like `runner plan`.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print events as JSON lines on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but failures and warnings of the end.
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
+    let study = arguments.experiment.open(global)?;
+    let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
+    if arguments.dry_run {
+        return super::plan::show(&study, jobs, false, arguments.json);
+    }
+    let writes_results = !study.experiment.pipeline.results.metrics.is_empty();
+    if writes_results {
+        check_writable(&study)?;
+    }
+    let mut plan = study.plan()?;
+    announce_unbuilt(&study, arguments);
+    if plan.needed_count() > 0 {
+        study.store.sweep();
+    }
+    let interrupt = Interrupt::default();
+    let handle = interrupt.clone();
+    // Without a handler Ctrl-C ends the program at once, which is safe too.
+    let _ = ctrlc::set_handler(move || handle.press());
+    let mut reporters = Reporters::new(reporters(&study, arguments, plan.needed_count() > 0));
+    let summary = study.run(
+        &mut plan,
+        jobs,
+        arguments.fail_fast,
+        &interrupt,
+        &mut |event| reporters.emit(event),
+    )?;
+    drop(reporters);
+    let mut files = Vec::new();
+    if writes_results {
+        // What just ran may have made more cells complete than were asked for.
+        let after = if summary.ran > 0 || summary.fresh > 0 {
+            study.plan()?
+        } else {
+            plan
+        };
+        let collected = collect::collect(&study, &after, Some(&summary))?;
+        if !collected.results.is_empty() || !collected.missing.is_empty() {
+            files = publish::publish(&study, collected)?;
+        }
+    }
+    conclude(&study, arguments, &summary, &files)?;
+    Ok(if !summary.failed.is_empty() {
+        Exit::StageFailed
+    } else if summary.cancelled > 0 {
+        Exit::Interrupted
+    } else {
+        Exit::Fine
+    })
+}
+
+fn reporters(study: &Study, arguments: &Arguments, works: bool) -> Vec<Box<dyn Reporter>> {
+    let mut list: Vec<Box<dyn Reporter>> = Vec::new();
+    if arguments.json {
+        list.push(Box::new(JsonLines::new(io::stdout())));
+    } else if !arguments.quiet {
+        if output::has_terminal() {
+            list.push(Box::new(Progress::new()));
+        } else {
+            list.push(Box::new(Lines::new(io::stderr())));
+        }
+    }
+    if works {
+        let name = format!(
+            "{}-{}.jsonl",
+            study.experiment.name,
+            clock::unix_milliseconds()
+        );
+        list.push(Box::new(Journal::new(study.folders.runs().join(name))));
+    }
+    list
+}
+
+fn announce_unbuilt(study: &Study, arguments: &Arguments) {
+    if arguments.quiet || study.experiment.unbuilt.is_empty() {
+        return;
+    }
+    let grid = &study.experiment.grid;
+    let left_out = grid
+        .cells
+        .iter()
+        .filter(|cell| !study.experiment.is_built(cell))
+        .count();
+    output::note(&format!(
+        "not built yet: {}; {left_out} of {} cells are left out and named in the report",
+        study.experiment.unbuilt.join(", "),
+        grid.cells.len()
+    ));
+}
+
+/// A results folder that cannot be written should be known before a night of training.
+fn check_writable(study: &Study) -> Result<(), CliError> {
+    let folder = study.results_folder();
+    let tried = std::fs::create_dir_all(&folder)
+        .and_then(|()| tempfile::Builder::new().prefix(".writable-").tempfile_in(&folder));
+    match tried {
+        Ok(_) => Ok(()),
+        Err(source) => Err(CliError::Io {
+            action: format!(
+                "write into the results folder `{}` (nothing was run; choose another with \
+                 --results, or change its permissions)",
+                folder.display()
+            ),
+            source,
+        }),
+    }
+}
+
+fn conclude(
+    study: &Study,
+    arguments: &Arguments,
+    summary: &RunSummary,
+    files: &[std::path::PathBuf],
+) -> Result<(), CliError> {
+    if arguments.json {
+        let failed: Vec<_> = summary
+            .failed
+            .iter()
+            .map(|(stage, message, log)| {
+                json!({"stage": stage, "message": message, "log": log})
+            })
+            .collect();
+        let line = json!({
+            "summary": {
+                "experiment": study.experiment.name,
+                "ran": summary.ran, "fresh": summary.fresh, "failed": failed,
+                "skipped": summary.skipped, "cancelled": summary.cancelled,
+                "wall_s": summary.wall_s,
+                "not_built": study.experiment.unbuilt,
+                "files": files,
+            }
+        });
+        return output::line(&line.to_string());
+    }
+    if !arguments.quiet
+        && let Some(table) = files
+            .iter()
+            .find(|file| file.extension().is_some_and(|extension| extension == "md"))
+        && let Ok(text) = std::fs::read_to_string(table)
+    {
+        output::line(text.trim_end())?;
+    }
+    for (stage, message, log) in &summary.failed {
+        output::note(&format!("failed: {stage}: {message}"));
+        if let Some(log) = log {
+            output::note(&format!("  log: {}", shown(log)));
+        }
+    }
+    if !files.is_empty() && !arguments.quiet {
+        let names: Vec<String> = files
+            .iter()
+            .filter_map(|file| Some(file.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        output::note(&format!(
+            "\nwritten to {}: {}",
+            shown(&study.results_folder()),
+            names.join(", ")
+        ));
+    }
+    if !summary.failed.is_empty() {
+        output::note(
+            "the failed stages and what needs them will be tried again by the same command; \
+             everything else is kept",
+        );
+    } else if summary.cancelled > 0 {
+        output::note("the same command goes on where this stopped");
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! From artifacts to the result set and everything else a report needs.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use petgraph::graph::NodeIndex;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Study, StudyError};
+use crate::base::StageKey;
+use crate::plan::{Plan, Verdict};
+use crate::report::{Choice, Missing, MissingReason};
+use crate::results::{ResultRow, ResultSet};
+use crate::schedule::RunSummary;
+use crate::spec::{Cell, Scalar};
+use crate::stage::evaluate::MetricRow;
+
+/// Everything a report needs.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// The rows.
+    pub results: ResultSet,
+    /// What was asked for and has no result.
+    pub missing: Vec<Missing>,
+    /// Data audits by domain.
+    pub audits: BTreeMap<String, Value>,
+    /// Choices of hyper-parameters.
+    pub choices: Vec<Choice>,
+    /// Digests of the samples, by domain and split.
+    pub data: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Candidate {
+    axes: BTreeMap<String, String>,
+    valid_auc: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct ChoiceFile {
+    chosen: Candidate,
+    candidates: Vec<Candidate>,
+}
+
+/// Reads the artifacts of every cell that has them. `run` tells failed cells from those that
+/// were not run.
+///
+/// # Errors
+/// If an artifact is damaged or not what its stage kind writes.
+pub fn collect(
+    study: &Study,
+    plan: &Plan<'_>,
+    run: Option<&RunSummary>,
+) -> Result<Collected, StudyError> {
+    let mut collected = Collected::default();
+    let mut rows: Vec<ResultRow> = Vec::new();
+    let mut absent: BTreeMap<(String, MissingReason), Vec<usize>> = BTreeMap::new();
+    let failed = failed_nodes(study, run);
+    let mut seen: Vec<(NodeIndex, Vec<Option<Scalar>>)> = Vec::new();
+    for source in &study.graph.metrics {
+        let cell = &study.experiment.grid.cells[source.cell];
+        let coordinates = coordinates(study, cell);
+        // Cells that differ only in a searched hyper-parameter share their choice and its result.
+        let key = (source.node, coordinates.to_vec());
+        if seen.contains(&key) {
+            continue;
+        }
+        seen.push(key);
+        let found = read_json::<Vec<MetricRow>>(study, plan, source.node, source.output)?;
+        match (found, fresh_key(plan, source.node)) {
+            (Some(metrics), Some(stage_key)) => {
+                for metric in metrics {
+                    rows.push(row(study, &coordinates, metric, stage_key));
+                }
+            }
+            _ => {
+                let reason = if failed[source.node.index()] {
+                    MissingReason::Failed
+                } else {
+                    MissingReason::NotRun
+                };
+                let cells = absent
+                    .entry((method_of(study, cell), reason))
+                    .or_default();
+                if cells.last() != Some(&source.cell) {
+                    cells.push(source.cell);
+                }
+            }
+        }
+    }
+    collected.results = ResultSet::from_rows(rows)?;
+    for method in &study.experiment.unbuilt {
+        collected
+            .missing
+            .push(Missing::new(method, MissingReason::NotBuilt));
+    }
+    for ((method, reason), cells) in absent {
+        let mut missing = Missing::new(&method, reason);
+        missing.detail = detail(study, &cells);
+        collected.missing.push(missing);
+    }
+    for (node, output) in &study.graph.audits {
+        if let Some(audit) = read_json::<Value>(study, plan, *node, *output)? {
+            collected.audits.insert(label(study, *node), audit);
+        }
+    }
+    for (node, output) in &study.graph.choices {
+        if let Some(choice) = read_json::<ChoiceFile>(study, plan, *node, *output)? {
+            collected.choices.extend(readable(study, *node, &choice));
+        }
+    }
+    for node in study.graph.order.iter().copied() {
+        if study.graph.graph[node].template != "samples" {
+            continue;
+        }
+        for record in plan.keys.get(node).unwrap_or_default() {
+            if record.file.ends_with(".parquet") {
+                collected.data.insert(
+                    format!("{} {}", label(study, node), record.name),
+                    record.digest.short(),
+                );
+            }
+        }
+    }
+    Ok(collected)
+}
+
+/// The stage id without its template: `domain=movie` → `movie`.
+fn label(study: &Study, node: NodeIndex) -> String {
+    let id = &study.graph.graph[node].id;
+    match id.split_once('@') {
+        Some((_, axes)) => axes
+            .split(',')
+            .map(|part| part.split_once('=').map_or(part, |(_, value)| value))
+            .collect::<Vec<_>>()
+            .join(", "),
+        None => id.clone(),
+    }
+}
+
+fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
+    match plan.verdicts[node.index()] {
+        Verdict::Fresh { key } => Some(key),
+        Verdict::Stale { .. } | Verdict::Waiting { .. } => None,
+    }
+}
+
+/// Failed stages and everything that needs them.
+fn failed_nodes(study: &Study, run: Option<&RunSummary>) -> Vec<bool> {
+    let graph = &study.graph.graph;
+    let mut failed = vec![false; graph.node_count()];
+    let Some(run) = run else { return failed };
+    for node in &study.graph.order {
+        let own = run
+            .failed
+            .iter()
+            .any(|(id, ..)| *id == graph[*node].id);
+        let upstream =
+            crate::plan::makers(&study.graph, *node).any(|maker| failed[maker.index()]);
+        failed[node.index()] = own || upstream;
+    }
+    failed
+}
+
+const COORDINATES: [&str; 6] = ["method", "variant", "train", "test", "k", "seed"];
+
+fn coordinates(study: &Study, cell: &Cell) -> [Option<Scalar>; 6] {
+    COORDINATES.map(|axis| study.experiment.grid.get(cell, axis).cloned())
+}
+
+fn method_of(study: &Study, cell: &Cell) -> String {
+    study
+        .experiment
+        .grid
+        .get(cell, "method")
+        .map_or_else(|| study.experiment.pipeline.name.clone(), Scalar::to_string)
+}
+
+fn row(
+    study: &Study,
+    coordinates: &[Option<Scalar>; 6],
+    metric: MetricRow,
+    stage_key: StageKey,
+) -> ResultRow {
+    let [method, variant, train, test, k, seed] = coordinates;
+    let text = |value: &Option<Scalar>| value.as_ref().map(Scalar::to_string);
+    let number = |value: &Option<Scalar>| match value {
+        Some(Scalar::Integer(number)) => u64::try_from(*number).ok(),
+        _ => None,
+    };
+    let untrained = || crate::results::UNTRAINED.to_owned();
+    ResultRow {
+        experiment: study.experiment.name.clone(),
+        method: text(method).unwrap_or_else(|| study.experiment.pipeline.name.clone()),
+        variant: text(variant),
+        train_domain: text(train).unwrap_or_else(untrained),
+        test_domain: text(test).or_else(|| text(train)).unwrap_or_else(untrained),
+        k: number(k),
+        seed: number(seed).unwrap_or(0),
+        split: metric.split,
+        metric: metric.metric,
+        value: metric.value,
+        n: metric.n as u64,
+        stage_key,
+    }
+}
+
+/// `K = 16, 64; movie; 10 cells`.
+fn detail(study: &Study, cells: &[usize]) -> String {
+    let grid = &study.experiment.grid;
+    let mut parts: Vec<String> = Vec::new();
+    for (axis, prefix) in [("test", ""), ("k", "K = "), ("variant", "")] {
+        let mut values: Vec<String> = Vec::new();
+        for cell in cells {
+            if let Some(value) = grid.get(&grid.cells[*cell], axis) {
+                let value = value.to_string();
+                if !values.contains(&value) {
+                    values.push(value);
+                }
+            }
+        }
+        if !values.is_empty() {
+            parts.push(format!("{prefix}{}", values.join(", ")));
+        }
+    }
+    parts.push(format!(
+        "{} cell{}",
+        cells.len(),
+        if cells.len() == 1 { "" } else { "s" }
+    ));
+    parts.join("; ")
+}
+
+fn readable(study: &Study, node: NodeIndex, file: &ChoiceFile) -> Option<Choice> {
+    if file.candidates.len() < 2 {
+        return None;
+    }
+    let axes = |candidate: &Candidate| {
+        candidate
+            .axes
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let auc = |candidate: &Candidate| match candidate.valid_auc {
+        Some(value) => format!("{value:.4}"),
+        None => "undefined".to_owned(),
+    };
+    let others: Vec<String> = file
+        .candidates
+        .iter()
+        .filter(|candidate| candidate.axes != file.chosen.axes)
+        .map(|candidate| format!("{}: {}", axes(candidate), auc(candidate)))
+        .collect();
+    Some(Choice {
+        case: label(study, node),
+        chosen: axes(&file.chosen),
+        because: format!(
+            "validation AUC {}; {}",
+            auc(&file.chosen),
+            others.join(", ")
+        ),
+    })
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(
+    study: &Study,
+    plan: &Plan<'_>,
+    node: NodeIndex,
+    output: usize,
+) -> Result<Option<T>, StudyError> {
+    let Some(path) = study.artifact(plan, node, output)? else {
+        return Ok(None);
+    };
+    let what = || crate::plan::reason::origin(&study.graph, node, output);
+    parse(&path).map(Some).map_err(|message| StudyError::Artifact {
+        what: what(),
+        message,
+    })
+}
+
+fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+}

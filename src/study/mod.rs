@@ -1,0 +1,278 @@
+//! One experiment from file to report: load, graph, plan, run, collect, write.
+//!
+//! What the commands and the tests have in common. The route of `runner run` is
+//! [`Study::open`] → [`Study::plan`] → [`Study::run`] → [`collect::collect`] →
+//! [`publish::publish`].
+
+pub mod collect;
+pub mod publish;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use petgraph::graph::NodeIndex;
+
+use crate::artifact::{Store, StoreError};
+use crate::base::EventKind;
+use crate::base::nearest::nearest;
+use crate::graph::{self, StageGraph};
+use crate::plan::{self, Plan, PlanError};
+use crate::recommender::{PLANNED, RECOMMENDERS};
+use crate::report::{FIGURES, ReportError, TABLES};
+use crate::results::ResultError;
+use crate::schedule::{self, Interrupt, Options, RunSummary};
+use crate::spec::{Experiment, LoadError, Request, SpecError, Vocabulary};
+use crate::stage::{ErasedStage, STAGES, StageError};
+
+/// Where things are kept.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// The content-addressed store.
+    pub store: PathBuf,
+    /// Result sets and reports, one folder an experiment.
+    pub results: PathBuf,
+}
+
+impl Folders {
+    /// Journals of runs, beside the store.
+    #[must_use]
+    pub fn runs(&self) -> PathBuf {
+        self.store.join("runs")
+    }
+
+    /// Logs of stages that failed, beside the store.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.store.join("logs")
+    }
+}
+
+/// An experiment, its graph and its store.
+#[derive(Debug)]
+pub struct Study {
+    /// The experiment.
+    pub experiment: Experiment,
+    /// Its stages.
+    pub graph: StageGraph,
+    /// The store.
+    pub store: Arc<Store>,
+    /// Where things are kept.
+    pub folders: Folders,
+}
+
+/// Why a study cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StudyError {
+    /// The experiment or its pipeline is wrong or unreadable.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The pipeline does not fit the grid.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A plan cannot be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// An artifact is not what its stage kind writes.
+    #[error("cannot read `{what}`: {message}")]
+    Artifact {
+        /// Stage and output.
+        what: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// The rows do not form a result set.
+    #[error(transparent)]
+    Results(#[from] ResultError),
+    /// The report cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// A file of an artifact is damaged or gone.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// Names that experiments may use, from the registries.
+#[must_use]
+pub fn vocabulary() -> Vocabulary {
+    // Leaked once a process, a few dozen bytes: the registries are constants, their names are not.
+    static NAMES: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
+    *NAMES.get_or_init(|| Vocabulary {
+        methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
+        planned_methods: PLANNED,
+        tables: leak(TABLES.iter().map(|table| table.name)),
+        figures: leak(FIGURES.iter().map(|figure| figure.name)),
+    })
+}
+
+fn leak(names: impl Iterator<Item = &'static str>) -> &'static [&'static str] {
+    Box::leak(names.collect::<Vec<_>>().into_boxed_slice())
+}
+
+impl Study {
+    /// Reads an experiment, builds its graph and opens the store.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, or a store that cannot be used.
+    pub fn open(request: &Request, folders: Folders) -> Result<Self, StudyError> {
+        Self::open_with(request, folders, STAGES)
+    }
+
+    /// The same with other stage kinds.
+    ///
+    /// # Errors
+    /// As [`Study::open`].
+    pub fn open_with(
+        request: &Request,
+        folders: Folders,
+        kinds: &[&'static dyn ErasedStage],
+    ) -> Result<Self, StudyError> {
+        let experiment = Experiment::load(request, vocabulary())?;
+        let graph = graph::build(&experiment, kinds)?;
+        let store = Arc::new(Store::open(&folders.store)?);
+        Ok(Self {
+            experiment,
+            graph,
+            store,
+            folders,
+        })
+    }
+
+    /// What would run.
+    ///
+    /// # Errors
+    /// If a user's file or the store cannot be read.
+    pub fn plan(&self) -> Result<Plan<'_>, StudyError> {
+        Ok(plan::plan(&self.graph, &self.store, &self.experiment.name)?)
+    }
+
+    /// Runs a plan.
+    ///
+    /// # Errors
+    /// If the store fails in a way that is not one stage's own.
+    pub fn run<'s>(
+        &'s self,
+        plan: &mut Plan<'s>,
+        jobs: usize,
+        fail_fast: bool,
+        interrupt: &Interrupt,
+        sink: &mut dyn FnMut(EventKind),
+    ) -> Result<RunSummary, StudyError> {
+        let options = Options {
+            experiment: self.experiment.name.clone(),
+            jobs,
+            fail_fast,
+            logs: self.folders.logs(),
+        };
+        Ok(schedule::run(
+            &self.graph,
+            plan,
+            &self.store,
+            &options,
+            interrupt,
+            sink,
+        )?)
+    }
+
+    /// Finds a stage by id, or says which id is nearest.
+    ///
+    /// # Errors
+    /// A sentence for the user.
+    pub fn find_stage(&self, id: &str) -> Result<NodeIndex, String> {
+        if let Some(node) = self.graph.find(id) {
+            return Ok(node);
+        }
+        let ids = self.graph.ids();
+        let same_template: Vec<&&str> = ids
+            .iter()
+            .filter(|known| known.split('@').next() == Some(id))
+            .collect();
+        if let [only] = same_template.as_slice() {
+            return self
+                .graph
+                .find(only)
+                .ok_or_else(|| format!("there is no stage `{id}`"));
+        }
+        if same_template.len() > 1 {
+            let some: Vec<String> = same_template
+                .iter()
+                .take(5)
+                .map(|id| format!("    {id}"))
+                .collect();
+            return Err(format!(
+                "`{id}` stands for {} stages; name one of them:\n{}{}",
+                same_template.len(),
+                some.join("\n"),
+                if same_template.len() > 5 {
+                    format!(
+                        "\n    … (`runner plan {} --all` lists all)",
+                        self.experiment.name
+                    )
+                } else {
+                    String::new()
+                }
+            ));
+        }
+        let hint = nearest(id, ids.iter().copied())
+            .map_or_else(
+                || {
+                    let mut templates: Vec<&str> = self
+                        .graph
+                        .graph
+                        .node_weights()
+                        .map(|node| node.template.as_str())
+                        .collect();
+                    templates.sort_unstable();
+                    templates.dedup();
+                    format!("its stages are made from: {}", templates.join(", "))
+                },
+                |known| format!("did you mean `{known}`?"),
+            );
+        Err(format!("there is no stage `{id}`\n  help: {hint}"))
+    }
+
+    /// The path of an artifact whose bytes match its digest.
+    ///
+    /// # Errors
+    /// If it is missing or damaged.
+    pub fn artifact(
+        &self,
+        plan: &Plan<'_>,
+        node: NodeIndex,
+        output: usize,
+    ) -> Result<Option<PathBuf>, StudyError> {
+        let Some(record) = plan.keys.output(node, output) else {
+            return Ok(None);
+        };
+        let state = self.store.check_artifact(record.digest)?;
+        match state {
+            crate::artifact::ArtifactState::Intact => {
+                Ok(Some(self.store.artifact_path(record.digest)))
+            }
+            crate::artifact::ArtifactState::Missing => Ok(None),
+            crate::artifact::ArtifactState::Corrupt => Err(StudyError::Artifact {
+                what: plan::reason::origin(&self.graph, node, output),
+                message: "its bytes no longer match its digest; run `runner cache verify` and then \
+                          the experiment again"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// The folder of this experiment's results.
+    #[must_use]
+    pub fn results_folder(&self) -> PathBuf {
+        self.folders.results.join(&self.experiment.name)
+    }
+}
+
+/// A path for messages: relative to the current folder where it lies below it.
+#[must_use]
+pub fn shown(path: &Path) -> String {
+    let short = std::env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    short.unwrap_or_else(|| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,135 @@
+//! Writes an experiment's results and report, unless nothing changed since they were written.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::collect::Collected;
+use super::{Study, StudyError};
+use crate::base::Digest;
+use crate::report::{ReportInput, Selection, write_all};
+
+/// What was written last time, from what.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Stamp {
+    input: String,
+    files: BTreeMap<String, Digest>,
+}
+
+/// Writes `results/<experiment>/` and returns the paths of its files. Files that would not
+/// change are not touched.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub fn publish(study: &Study, collected: Collected) -> Result<Vec<PathBuf>, StudyError> {
+    let experiment = &study.experiment;
+    let selection = Selection::named(&experiment.tables, &experiment.figures)?;
+    let mut input = ReportInput::new(&experiment.name, &collected.results);
+    experiment.description.clone_into(&mut input.description);
+    input.missing = collected.missing;
+    input.audits = collected.audits;
+    input.choices = collected.choices;
+    input.fidelity.clone_from(&experiment.fidelity);
+    input.data = collected.data;
+    input.show_paper = uses_real_data(study);
+    input.provenance = provenance(study);
+    let folder = study.results_folder();
+    let fingerprint = Digest::of_bytes(
+        format!(
+            "{}\n{input:?}\n{:?}\n{:?}",
+            env!("CARGO_PKG_VERSION"),
+            experiment.tables,
+            experiment.figures
+        )
+        .as_bytes(),
+    )
+    .hex();
+    let stamp_path = study
+        .folders
+        .store
+        .join("reports")
+        .join(format!("{}.json", experiment.name));
+    if let Some(files) = unchanged(&stamp_path, &folder, &fingerprint) {
+        return Ok(files);
+    }
+    let files = write_all(&folder, &input, &selection)?;
+    remember(&stamp_path, fingerprint, &files);
+    Ok(files)
+}
+
+/// The files of the last report, if they stand as they were written from the same input.
+fn unchanged(stamp: &Path, folder: &Path, fingerprint: &str) -> Option<Vec<PathBuf>> {
+    let stamp: Stamp = serde_json::from_slice(&fs::read(stamp).ok()?).ok()?;
+    if stamp.input != fingerprint || stamp.files.is_empty() {
+        return None;
+    }
+    let mut files = Vec::new();
+    for (name, digest) in &stamp.files {
+        let path = folder.join(name);
+        if Digest::of_file(&path).ok()? != *digest {
+            return None;
+        }
+        files.push(path);
+    }
+    Some(files)
+}
+
+/// Failing to remember only costs drawing again.
+fn remember(path: &Path, input: String, files: &[PathBuf]) {
+    let files = files
+        .iter()
+        .filter_map(|file| {
+            let name = file.file_name()?.to_string_lossy().into_owned();
+            Some((name, Digest::of_file(file).ok()?))
+        })
+        .collect();
+    let stamp = Stamp { input, files };
+    if let Some(folder) = path.parent()
+        && fs::create_dir_all(folder).is_ok()
+        && let Ok(bytes) = serde_json::to_vec(&stamp)
+    {
+        let _ = fs::write(path, bytes);
+    }
+}
+
+/// The paper's numbers stand beside ours only where no domain of the grid is made up.
+fn uses_real_data(study: &Study) -> bool {
+    let grid = &study.experiment.grid;
+    let Some(axis) = grid.axis("test") else {
+        return false;
+    };
+    grid.axes[axis].values.iter().all(|domain| {
+        study
+            .experiment
+            .variables
+            .pointer(&format!("/data/{domain}/source"))
+            .and_then(serde_json::Value::as_str)
+            .is_some_and(|source| source != "synthetic")
+    })
+}
+
+fn provenance(study: &Study) -> BTreeMap<String, String> {
+    let mut provenance = BTreeMap::from([
+        (
+            "program".to_owned(),
+            format!("runner {}", env!("CARGO_PKG_VERSION")),
+        ),
+        (
+            "pipeline".to_owned(),
+            study.experiment.pipeline.name.clone(),
+        ),
+    ]);
+    for domain in ["movie", "book"] {
+        if let Some(source) = study
+            .experiment
+            .variables
+            .pointer(&format!("/data/{domain}/source"))
+            .and_then(serde_json::Value::as_str)
+        {
+            provenance.insert(format!("{domain} samples"), source.to_owned());
+        }
+    }
+    provenance
+}
