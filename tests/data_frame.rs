@@ -14,8 +14,18 @@ fn item() -> impl Strategy<Value = Item> {
 
 fn sample() -> impl Strategy<Value = Sample> {
     let rated = (item(), any::<bool>()).prop_map(|(item, liked)| Rated { item, liked });
-    let head = (any::<u32>(), any::<bool>(), any::<Option<String>>(), any::<Option<i64>>());
-    let texts = (any::<bool>(), any::<String>(), any::<String>(), any::<String>());
+    let head = (
+        any::<u32>(),
+        any::<bool>(),
+        any::<Option<String>>(),
+        any::<Option<i64>>(),
+    );
+    let texts = (
+        any::<bool>(),
+        any::<String>(),
+        any::<String>(),
+        any::<String>(),
+    );
     (head, prop::collection::vec(rated, 0..4), item(), texts).prop_map(
         |((row, film, user, time), history, target, (label, instruction, input, output))| Sample {
             row,
@@ -57,7 +67,10 @@ fn records_come_back_and_errors_name_the_column() {
     write_records(&path, &records).expect("writes");
     assert_eq!(read_records(&path).expect("reads"), records);
     let error = read_samples(&path).expect_err("no samples");
-    assert!(error.to_string().contains("column `domain` is missing"), "{error}");
+    assert!(
+        error.to_string().contains("column `domain` is missing"),
+        "{error}"
+    );
     std::fs::write(&path, "text").expect("writes");
     let error = read_samples(&path).expect_err("no Parquet");
     assert!(error.to_string().contains("no readable Parquet"), "{error}");
@@ -71,7 +84,11 @@ fn pool(domain: Domain, count: u32) -> Vec<Sample> {
             user: None,
             time: None,
             history: Vec::new(),
-            target: Item { id: row.to_string(), title: String::new(), maker: None },
+            target: Item {
+                id: row.to_string(),
+                title: String::new(),
+                maker: None,
+            },
             label: row % 2 == 0,
             instruction: String::new(),
             input: String::new(),
@@ -89,13 +106,18 @@ fn draws_contain_each_other_and_domains_do_not_disturb_each_other() {
     let many = shots::draw(std::slice::from_ref(&films), 64, 1).expect("draws");
     assert_eq!(rows(&few), rows(&many)[..16]);
     assert_eq!(rows(&many).into_iter().collect::<BTreeSet<_>>().len(), 64);
-    assert_ne!(rows(&few), rows(&shots::draw(std::slice::from_ref(&films), 16, 2).expect("draws")));
+    assert_ne!(
+        rows(&few),
+        rows(&shots::draw(std::slice::from_ref(&films), 16, 2).expect("draws"))
+    );
     let both = shots::draw(&[films.clone(), books], 16, 1).expect("draws");
     assert_eq!(both.len(), 32);
     assert_eq!(rows(&both)[..16], rows(&few));
     let error = shots::draw(std::slice::from_ref(&films), 512, 1).expect_err("too many");
     assert!(
-        error.to_string().contains("k = 512 asks for more than the 412 training samples"),
+        error
+            .to_string()
+            .contains("k = 512 asks for more than the 412 training samples"),
         "{error}"
     );
     assert!(shots::draw(std::slice::from_ref(&films), 0, 1).is_err());
