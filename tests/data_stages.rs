@@ -1,10 +1,14 @@
 //! The data stages from end to end, on the synthetic world.
 
+#![expect(clippy::expect_used, reason = "what a test prepares may fail it")]
+
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
 use runner::base::{Digest, Emitter, EventKind};
+use runner::data::Sample;
 use runner::data::frame::{read_records, read_samples, write_samples};
 use runner::data::tallrec_json::write_tallrec_json;
 use runner::stage::{InputArtifact, StageContext, StageError, find};
@@ -103,7 +107,10 @@ fn films_go_all_the_way() {
         &[("train", &made["train"])],
     )
     .expect_err("too many");
-    assert!(error.to_string().contains("k = 100000 asks for more than"), "{error}");
+    assert!(
+        error.to_string().contains("k = 100000 asks for more than"),
+        "{error}"
+    );
     let parts = ["train", "valid", "test"];
     let tokenizer = folder.join("tokenizer");
     std::fs::write(&tokenizer, TOKENIZER).expect("writes");
@@ -120,10 +127,23 @@ fn films_go_all_the_way() {
     )
     .expect("audit");
     let audit = json_of(&audited["audit"]);
-    assert!(audit["title_signal"]["agreement"].as_f64().expect("number") > 0.55, "{audit:#}");
+    assert!(
+        audit["title_signal"]["agreement"].as_f64().expect("number") > 0.55,
+        "{audit:#}"
+    );
     assert!(audit["splits"]["test"]["trivial"]["user_like_share_auc"].is_f64());
-    assert!(warnings.iter().any(|text| text.contains("longer than 40 tokens")), "{warnings:?}");
-    assert!(warnings.iter().any(|text| text.contains("not by time")), "{warnings:?}");
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("Longer than 40 tokens")),
+        "{warnings:?}"
+    );
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.contains("does not come after train")),
+        "{warnings:?}"
+    );
 }
 
 /// Splits at white space, knows one word.
@@ -145,7 +165,10 @@ fn books_go_all_the_way_and_the_audit_tells_noise_from_signal() {
             &[("raw", &world["book"])],
         )
         .expect("samples");
-        assert!(warnings.iter().any(|text| text.contains("too many fields")), "{warnings:?}");
+        assert!(
+            warnings.iter().any(|text| text.contains("too many fields")),
+            "{warnings:?}"
+        );
         let inputs: Vec<(&str, &Path)> = ["train", "valid", "test"]
             .iter()
             .map(|part| (*part, made[*part].as_path()))
@@ -156,11 +179,16 @@ fn books_go_all_the_way_and_the_audit_tells_noise_from_signal() {
         let lead = audit["title_signal"]["agreement"].as_f64().expect("number") - 0.5;
         statements.insert(
             labels,
-            lead / audit["title_signal"]["standard_error"].as_f64().expect("number"),
+            lead / audit["title_signal"]["standard_error"]
+                .as_f64()
+                .expect("number"),
         );
     }
     assert!(statements["own"] > 2.0, "{statements:?}");
-    assert!(statements["own"] > statements["permuted"] + 1.5, "{statements:?}");
+    assert!(
+        statements["own"] > statements["permuted"] + 1.5,
+        "{statements:?}"
+    );
 }
 
 #[test]
@@ -205,7 +233,10 @@ fn released_files_are_imported_and_instructions_too() {
     )
     .expect_err("films");
     let text = error.to_string();
-    assert!(text.contains("given/raw/train.json:6") && text.contains("help:"), "{text}");
+    assert!(
+        text.contains("given/raw/train.json:6") && text.contains("help:"),
+        "{text}"
+    );
     let (records, _) = run(
         &folder.join("records"),
         "alpaca_json",
@@ -213,7 +244,10 @@ fn released_files_are_imported_and_instructions_too() {
         &[("raw", &world["alpaca"])],
     )
     .expect("records");
-    assert_eq!(read_records(&records["records"]).expect("records").len(), 60);
+    assert_eq!(
+        read_records(&records["records"]).expect("records").len(),
+        60
+    );
     assert_eq!(json_of(&records["summary"])["records"], 60);
 }
 
@@ -250,10 +284,62 @@ fn leaks_and_repetitions_are_found() {
     assert_eq!(audit["splits"]["test"]["contradictions"], 1);
     assert!(audit["splits"]["test"]["tokens"].is_null());
     let said = |part: &str| warnings.iter().any(|text| text.contains(part));
-    assert!(said("1 rows of test are also in train"), "{warnings:?}");
-    assert!(said("users are in both train and test"), "{warnings:?}");
-    assert!(said("occur with both answers"), "{warnings:?}");
-    assert!(said("1 users") || said("not by time"), "{warnings:?}");
+    assert!(
+        said("In both train and test, to the letter: 1 row."),
+        "{warnings:?}"
+    );
+    assert!(said("In both train and test: "), "{warnings:?}");
+    assert!(said("With both answers in test: 1 input"), "{warnings:?}");
+    assert!(
+        said("test does not come after train in time"),
+        "{warnings:?}"
+    );
+}
+
+/// Share of pairs of a liked and a disliked row in which the liked one has the higher share of
+/// likes in its history; equal shares count half.
+fn like_share_auc(samples: &[Sample]) -> f64 {
+    let share = |sample: &Sample| {
+        let likes = sample.history.iter().filter(|rated| rated.liked).count();
+        likes as f64 / sample.history.len() as f64
+    };
+    let (mut sum, mut pairs) = (0.0, 0);
+    for liked in samples.iter().filter(|sample| sample.label) {
+        for disliked in samples.iter().filter(|sample| !sample.label) {
+            pairs += 1;
+            sum += match share(liked).total_cmp(&share(disliked)) {
+                Ordering::Greater => 1.0,
+                Ordering::Equal => 0.5,
+                Ordering::Less => 0.0,
+            };
+        }
+    }
+    sum / f64::from(pairs)
+}
+
+#[test]
+fn the_default_world_is_large_enough_and_trivial_scores_get_somewhere() {
+    let folder = tempfile::tempdir().expect("folder");
+    let folder = folder.path();
+    let (world, _) = run(&folder.join("world"), "synthetic", &json!({}), &[]).expect("world");
+    for (kind, raw) in [("movielens", "movie"), ("book_crossing", "book")] {
+        let (made, _) = run(
+            &folder.join(kind),
+            kind,
+            &json!({}),
+            &[("raw", &world[raw])],
+        )
+        .expect("samples");
+        let [train, valid, test] =
+            ["train", "valid", "test"].map(|part| read_samples(&made[part]).expect("samples"));
+        assert!(train.len() >= 1000 && valid.len() >= 200 && test.len() >= 200);
+        let held_out = [valid, test].concat();
+        let likes = held_out.iter().filter(|sample| sample.label).count();
+        let share = likes as f64 / held_out.len() as f64;
+        assert!((0.3..0.7).contains(&share), "{kind}: {share}");
+        let auc = like_share_auc(&held_out);
+        assert!((0.58..0.75).contains(&auc), "{kind}: {auc}");
+    }
 }
 
 #[test]
@@ -274,6 +360,16 @@ fn same_parameters_same_bytes() {
         };
         assert_eq!(read(&one), read(&two), "{file}");
     }
-    assert!(find("synthetic").expect("kind").complete(&json!({"movie_users": 2})).is_err());
-    assert!(find("k_shot").expect("kind").complete(&json!({"k": 0, "seed": 1})).is_err());
+    assert!(
+        find("synthetic")
+            .expect("kind")
+            .complete(&json!({"movie_users": 2}))
+            .is_err()
+    );
+    assert!(
+        find("k_shot")
+            .expect("kind")
+            .complete(&json!({"k": 0, "seed": 1}))
+            .is_err()
+    );
 }
