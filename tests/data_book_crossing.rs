@@ -1,5 +1,9 @@
 //! Book-Crossing files to samples: ugly text, what is dropped and counted, and broken files.
 
+#![expect(clippy::expect_used, reason = "what a test prepares may fail it")]
+
+use std::fmt::Write as _;
+
 use runner::data::book_crossing::raw::{FEW_FIELDS, MANY_FIELDS, REPEATED_BOOK, SEVERAL_LINES};
 use runner::data::book_crossing::{
     BookCrossing, BookCrossingOptions, EscapedQuotes, FEW_BOOKS, Labels, REPEATED_RATING,
@@ -60,7 +64,7 @@ fn world() -> (String, String) {
             } else {
                 5 * (number % 2)
             };
-            ratings.push_str(&format!("\"{user}\";\"{number:010}\";\"{rating}\"\r\n"));
+            let _ = write!(ratings, "\"{user}\";\"{number:010}\";\"{rating}\"\r\n");
         }
     }
     (books, ratings)

@@ -1,5 +1,7 @@
 //! MovieLens files to samples: rules of selection and order, and every kind of broken line.
 
+#![expect(clippy::expect_used, reason = "what a test prepares may fail it")]
+
 use std::fmt::Write as _;
 
 use runner::data::movielens::{

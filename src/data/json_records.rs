@@ -13,7 +13,7 @@ use serde::Deserializer as _;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::error::{DataError, shown};
-use super::source::Source;
+use super::source::{Source, line_after};
 use crate::base::nearest::nearest;
 
 /// The fields, in the order they are written.
@@ -69,7 +69,7 @@ pub fn read(source: &Source, rules: Rules) -> Result<Records, DataError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = &bytes[..error.valid_up_to()];
-        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let line = line_after(before);
         source
             .at(line, None, "the file is not UTF-8 here")
             .with_help("save it as UTF-8; in JSON, non-ASCII letters may also be written \\uXXXX")

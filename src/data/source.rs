@@ -129,10 +129,15 @@ pub fn suspect_utf8(bytes: &[u8]) -> Utf8Suspicion {
     }
 }
 
+/// The line that begins, or goes on, after these bytes; the first is 1.
+pub(crate) fn line_after(before: &[u8]) -> u64 {
+    before.split(|byte| *byte == b'\n').count() as u64
+}
+
 /// The error for a file in UTF-8 where ISO-8859-1 is expected.
 pub(crate) fn utf8_error(source: &Source, bytes: &[u8]) -> DataError {
     let first = bytes.iter().position(|byte| !byte.is_ascii()).unwrap_or(0);
-    let line = 1 + bytes[..first].iter().filter(|byte| **byte == b'\n').count() as u64;
+    let line = line_after(&bytes[..first]);
     let file = source.name().rsplit('/').next().unwrap_or_default();
     source
         .at(

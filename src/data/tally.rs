@@ -77,7 +77,7 @@ impl Tally {
         self.reasons.is_empty()
     }
 
-    /// One sentence for each reason: `17 lines with more than 8 fields (BX-Books.csv:9, 11, …)`.
+    /// One line for each reason: `lines with too many fields: 17 (BX-Books.csv:9, 11, …)`.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         self.iter()
@@ -97,7 +97,7 @@ impl Tally {
                     (true, _) => format!(" ({}{more})", shown.join(", ")),
                     (false, _) => format!(" ({}:{}{more})", dropped.file, shown.join(", ")),
                 };
-                format!("{} {reason}{place}", dropped.count)
+                format!("{reason}: {}{place}", dropped.count)
             })
             .collect()
     }
@@ -111,16 +111,16 @@ mod tests {
     fn a_sentence_names_the_first_lines_only() {
         let mut tally = Tally::default();
         for line in 3..10 {
-            tally.count_line("lines with more than 8 fields", "BX-Books.csv", line, "x;y");
+            tally.count_line("lines with too many fields", "BX-Books.csv", line, "x;y");
         }
         tally.count("users with fewer than 4 books", "276725");
         assert_eq!(
             tally.sentences(),
             [
-                "7 lines with more than 8 fields (BX-Books.csv:3, 4, 5, 6, 7, …)",
-                "1 users with fewer than 4 books (276725)"
+                "lines with too many fields: 7 (BX-Books.csv:3, 4, 5, 6, 7, …)",
+                "users with fewer than 4 books: 1 (276725)"
             ]
         );
-        assert_eq!(tally.of("lines with more than 8 fields"), 7);
+        assert_eq!(tally.of("lines with too many fields"), 7);
     }
 }

@@ -92,7 +92,7 @@ fn auc(scores: &[f64], labels: &[bool]) -> Option<f64> {
     }
     let (mut start, mut rank_sum) = (0, 0.0);
     for tie in order.chunk_by(|one, other| scores[*one].total_cmp(&scores[*other]).is_eq()) {
-        let mean_rank = start as f64 + (tie.len() as f64 + 1.0) / 2.0;
+        let mean_rank = start as f64 + f64::midpoint(tie.len() as f64, 1.0);
         rank_sum += mean_rank * tie.iter().filter(|at| labels[**at]).count() as f64;
         start += tie.len();
     }

@@ -37,6 +37,11 @@ impl Findings {
     }
 }
 
+/// `1 user`, `2 users`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
@@ -72,9 +77,10 @@ fn balance(audit: &Audit, list: &mut Findings) {
             && name != "train"
         {
             list.warn(format!(
-                "The {} rows of {name} come from only {users} users: differences between systems \
+                "The {} rows of {name} come from only {}: differences between systems \
                  must be judged over users, not over rows.",
-                split.summary.samples
+                split.summary.samples,
+                counted(users, "user")
             ));
         }
     }
@@ -85,8 +91,8 @@ fn overlap(audit: &Audit, list: &mut Findings) {
         if split.duplicates > 0 {
             let rows: Vec<String> = split.duplicate_rows.iter().map(u32::to_string).collect();
             list.note(format!(
-                "{} rows of {name} repeat an earlier row to the letter (rows {}{}).",
-                split.duplicates,
+                "Repeated to the letter in {name}: {} (rows {}{}).",
+                counted(split.duplicates, "row"),
                 rows.join(", "),
                 if split.duplicates > rows.len() {
                     ", …"
@@ -97,8 +103,8 @@ fn overlap(audit: &Audit, list: &mut Findings) {
         }
         if split.contradictions > 0 {
             list.warn(format!(
-                "{} inputs of {name} occur with both answers: nothing can get both right.",
-                split.contradictions
+                "With both answers in {name}: {}; nothing can get both right.",
+                counted(split.contradictions, "input")
             ));
         }
     }
@@ -106,8 +112,8 @@ fn overlap(audit: &Audit, list: &mut Findings) {
         let (first, second) = (&pair.first, &pair.second);
         if pair.shared_rows > 0 {
             list.warn(format!(
-                "{} rows of {second} are also in {first}, to the letter.",
-                pair.shared_rows
+                "In both {first} and {second}, to the letter: {}.",
+                counted(pair.shared_rows, "row")
             ));
         }
         if let (Some(users @ 1..), Some(rows)) = (pair.shared_users, pair.rows_of_shared_users) {
@@ -118,16 +124,19 @@ fn overlap(audit: &Audit, list: &mut Findings) {
                 ""
             };
             list.warn(format!(
-                "{users} users are in both {first} and {second} ({names}{more}); {} of {second} \
-                 are theirs.",
+                "In both {first} and {second}: {} ({names}{more}), with {} of the rows of {second}.",
+                counted(users, "user"),
                 percent(rows)
             ));
         }
-        if let Some(share) = pair.older_than_newest.filter(|share| *share > 0.0) {
+        if let (Some(newest), Some(pairs)) = (pair.older_than_newest, pair.older_pairs)
+            && newest > 0.0
+        {
             list.warn(format!(
-                "{} of {second} are older than the newest row of {first}: the split is not by \
-                 time.",
-                percent(share)
+                "{second} does not come after {first} in time: {} of its rows are older than the \
+                 newest of {first}, and of a row of each it has the older one in {} of cases.",
+                percent(newest),
+                percent(pairs)
             ));
         }
     }
@@ -176,7 +185,7 @@ fn signal(audit: &Audit, list: &mut Findings) {
     } else if title.standard_error < 0.02 {
         list.warn(format!(
             "No sign that labels depend on the title; they seem to depend on the user alone, so \
-             nothing can be learned about items: {figures}."
+             little can be learned about items: {figures}."
         ));
     } else {
         list.note(format!(
@@ -220,9 +229,9 @@ fn tokens(audit: &Audit, limit: usize, list: &mut Findings) {
         if tokens.over_limit > 0 {
             let rows: Vec<String> = tokens.over_limit_rows.iter().map(u32::to_string).collect();
             list.warn(format!(
-                "{} rows of {name} are longer than {limit} tokens (rows {}{}; the longest has {}): \
-                 cut from the right, they lose their answer.",
-                tokens.over_limit,
+                "Longer than {limit} tokens in {name}: {} ({}{}; the longest has {} tokens); cut \
+                 from the right, a row loses its answer.",
+                counted(tokens.over_limit, "row"),
                 rows.join(", "),
                 if tokens.over_limit > rows.len() {
                     ", …"

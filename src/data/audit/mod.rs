@@ -88,8 +88,9 @@ pub struct PairAudit {
     /// Share of the later split's rows whose target is older than the earlier split's newest;
     /// absent if the source does not tell times.
     pub older_than_newest: Option<f64>,
-    /// Share of the later split's rows whose target is older than all of the earlier split.
-    pub older_than_all: Option<f64>,
+    /// Share of pairs of a row of each in which the later split's is the older: 0 for a split by
+    /// time, about 0.5 if time plays no part.
+    pub older_pairs: Option<f64>,
 }
 
 /// Prompt lengths to count.
@@ -199,14 +200,7 @@ fn compare(first: (&str, &[Sample]), second: (&str, &[Sample])) -> PairAudit {
                 .is_some_and(|user| shared.contains(user))
         })
         .count();
-    let times = SplitSummary::of(first.1).times;
-    let older_than = |bound: i64| {
-        let older = second
-            .1
-            .iter()
-            .filter(|sample| sample.time.is_some_and(|time| time < bound));
-        share(older.count())
-    };
+    let (older_than_newest, older_pairs) = time_order(first.1, second.1).unzip();
     PairAudit {
         first: first.0.to_owned(),
         second: second.0.to_owned(),
@@ -222,7 +216,28 @@ fn compare(first: (&str, &[Sample]), second: (&str, &[Sample])) -> PairAudit {
             .map(ToString::to_string)
             .collect(),
         rows_of_shared_users: known.then(|| share(of_shared)),
-        older_than_newest: times.map(|(_, newest)| older_than(newest)),
-        older_than_all: times.map(|(oldest, _)| older_than(oldest)),
+        older_than_newest,
+        older_pairs,
     }
+}
+
+/// Shares of `later` that are older than the newest of `earlier`, and of pairs in which the row of
+/// `later` is the older one; `None` where times are unknown.
+fn time_order(earlier: &[Sample], later: &[Sample]) -> Option<(f64, f64)> {
+    let mut times: Vec<i64> = earlier.iter().filter_map(|sample| sample.time).collect();
+    times.sort_unstable();
+    let newest = times.last()?;
+    let (mut rows, mut older, mut older_pairs) = (0_usize, 0_usize, 0_usize);
+    for time in later.iter().filter_map(|sample| sample.time) {
+        rows += 1;
+        older += usize::from(time < *newest);
+        older_pairs += times.len() - times.partition_point(|other| *other <= time);
+    }
+    let pairs = rows * times.len();
+    (rows > 0).then(|| {
+        (
+            older as f64 / rows as f64,
+            older_pairs as f64 / pairs as f64,
+        )
+    })
 }

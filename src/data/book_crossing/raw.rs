@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggestion;
 use crate::data::error::{DataError, shown};
-use crate::data::source::{Source, Utf8Suspicion, from_latin1, suspect_utf8, utf8_error};
+use crate::data::source::{
+    Source, Utf8Suspicion, from_latin1, line_after, suspect_utf8, utf8_error,
+};
 use crate::data::tally::Tally;
 
 /// The columns of `BX-Books.csv`.
@@ -133,16 +135,13 @@ impl BookCrossing {
                     .at(line, None, format!("`User-ID` is `{}`", shown(&user)))
                     .with_help("a user is a whole number"));
             }
-            let rating = match rating.parse::<u8>() {
-                Ok(number @ 0..=10) => number,
-                _ => {
-                    return Err(source
-                        .at(line, None, format!("`Book-Rating` is `{}`", shown(&rating)))
-                        .with_help(
-                            "a rating is a whole number from 0 (implicit) to 10; if this is the \
+            let Ok(rating @ 0..=10) = rating.parse::<u8>() else {
+                return Err(source
+                    .at(line, None, format!("`Book-Rating` is `{}`", shown(&rating)))
+                    .with_help(
+                        "a rating is a whole number from 0 (implicit) to 10; if this is the \
                              last line, the file was cut off",
-                        ));
-                }
+                    ));
             };
             self.ratings.push(BookRating {
                 line,
@@ -245,7 +244,7 @@ impl<'a> LineCounter<'a> {
         let ends = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let until = start + ends.count();
         let passed = self.bytes.get(self.position..until).unwrap_or_default();
-        self.last += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.last += line_after(passed) - 1;
         self.position = until;
         self.last
     }
@@ -255,7 +254,7 @@ impl<'a> LineCounter<'a> {
 fn check_end(source: &Source, bytes: &[u8]) -> Result<(), DataError> {
     let text = bytes.trim_ascii_end();
     if bytes.starts_with(b"\"") && !text.ends_with(b"\"") {
-        let line = 1 + text.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let line = line_after(text);
         let last = text
             .rsplit(|byte| *byte == b'\n')
             .next()

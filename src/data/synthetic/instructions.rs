@@ -24,7 +24,7 @@ fn record(random: &mut Random) -> (String, String, String) {
     let name = FIRST_NAMES[random.below(FIRST_NAMES.len())];
     let (one, two) = (random.below(50), 1 + random.below(50));
     let yes_no = |yes: bool| if yes { "Yes." } else { "No." }.to_owned();
-    let mut words = vec![noun.clone(), strange.clone(), name.to_lowercase()];
+    let mut words = [noun.clone(), strange.clone(), name.to_lowercase()];
     match random.below(10) {
         0 => (
             "Add the two numbers.".into(),
