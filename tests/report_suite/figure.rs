@@ -138,7 +138,10 @@ fn many_systems_shots_and_pairs_find_their_place() {
     let (info, _) = pixels(&drawing);
     assert_eq!(info.width, 1600);
     assert!(info.height > 1900, "{}", info.height);
-    for title in ["movie → book", "both → movie"] {
+    for title in [
+        "trained on movie, tested on book",
+        "trained on both, tested on movie",
+    ] {
         assert!(drawing.svg.contains(title), "{title}");
     }
     show("many", &drawing);
