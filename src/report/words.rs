@@ -24,7 +24,7 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// `3`, or `1–3` where the two differ.
 #[must_use]
-pub fn range<T: PartialEq + std::fmt::Display>(least: T, most: T) -> String {
+pub fn range<T: Copy + PartialEq + std::fmt::Display>(least: T, most: T) -> String {
     if least == most {
         least.to_string()
     } else {

@@ -290,8 +290,8 @@ fn corners(marker: Marker, radius: f64) -> Vec<Point> {
     let ring = |count: usize, turn: f64, radius: &dyn Fn(usize) -> f64| -> Vec<Point> {
         (0..count)
             .map(|corner| {
-                let angle =
-                    std::f64::consts::TAU * (corner as f64 / count as f64 + turn) - 1.570_796;
+                let angle = std::f64::consts::TAU * (corner as f64 / count as f64 + turn)
+                    - std::f64::consts::FRAC_PI_2;
                 let radius = radius(corner);
                 (radius * angle.cos(), radius * angle.sin())
             })
