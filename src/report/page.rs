@@ -129,9 +129,14 @@ fn what_was_run(view: &View) -> Vec<String> {
         }
     };
     let pairs: Vec<String> = view.pairs().iter().map(ToString::to_string).collect();
-    let rows: Vec<String> = rows
-        .into_iter()
-        .map(|(domain, (least, most))| format!("{domain} {}", words::range(least, most)))
+    let mut domains: Vec<String> = view.pairs().into_iter().map(|pair| pair.test).collect();
+    domains.dedup();
+    let rows: Vec<String> = domains
+        .iter()
+        .filter_map(|domain| {
+            let (least, most) = rows.get(domain.as_str())?;
+            Some(format!("{domain} {}", words::range(least, most)))
+        })
         .collect();
     let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
     let shots: Vec<Option<u64>> = shots.into_iter().collect();
@@ -150,22 +155,18 @@ fn what_came_out(view: &View, pair: &Pair) -> Vec<String> {
     let style = metric::style(MAIN_METRIC);
     let shots = view.shots(pair, MAIN_METRIC);
     let mut lines = Vec::new();
-    let bars: Vec<String> = shots
+    let bars: Vec<(String, Option<u64>)> = shots
         .iter()
         .filter_map(|&k| {
             let (system, mean) = view.best_trivial(pair, MAIN_METRIC, k)?;
-            Some(format!(
-                "{} at {} ({system})",
-                style.show(mean),
-                words::shots(k)
-            ))
+            Some((format!("{system}, {}", style.show(mean)), k))
         })
         .collect();
     lines.push(if bars.is_empty() {
         "best trivial baseline: there is none, so nothing below says whether a model is worth it"
             .to_owned()
     } else {
-        format!("best trivial baseline: {}", bars.join("; "))
+        format!("best trivial baseline: {}", words::by_shots(&bars, &shots))
     });
     let systems = view.systems(pair, MAIN_METRIC);
     for system in systems
@@ -174,13 +175,12 @@ fn what_came_out(view: &View, pair: &Pair) -> Vec<String> {
     {
         let mut beaten = 0;
         let mut compared = 0;
-        let values: Vec<String> = shots
+        let values: Vec<(String, Option<u64>)> = shots
             .iter()
             .filter_map(|&k| {
                 let entry = view.entry(pair, MAIN_METRIC, system, k)?;
-                let at = words::shots(k);
                 let Some(mean) = entry.summary.mean() else {
-                    return Some(format!("undefined at {at}"));
+                    return Some(("undefined".to_owned(), k));
                 };
                 let distance = view
                     .best_trivial(pair, MAIN_METRIC, k)
@@ -190,7 +190,7 @@ fn what_came_out(view: &View, pair: &Pair) -> Vec<String> {
                         format!(" [{:+.*}]", style.digits, (mean - bar) * style.scale)
                     })
                     .unwrap_or_default();
-                Some(format!("{}{distance} at {at}", style.show(mean)))
+                Some((format!("{}{distance}", style.show(mean)), k))
             })
             .collect();
         if values.is_empty() {
@@ -198,13 +198,14 @@ fn what_came_out(view: &View, pair: &Pair) -> Vec<String> {
         }
         let verdict = match (beaten, compared) {
             (_, 0) => "",
-            (0, _) => "; never beats the best trivial baseline",
+            (0, _) => " – never beats the best trivial baseline",
             (beaten, compared) if beaten == compared => {
-                "; beats the best trivial baseline at every K"
+                " – beats the best trivial baseline at every K"
             }
-            _ => "; beats the best trivial baseline at some K only",
+            _ => " – beats the best trivial baseline at some K only",
         };
-        lines.push(format!("{system}: {}{verdict}", values.join(", ")));
+        let values = words::by_shots(&values, &shots);
+        lines.push(format!("{system}: {values}{verdict}"));
     }
     lines
 }
@@ -222,6 +223,13 @@ fn what_to_doubt(input: &ReportInput<'_>, view: &View) -> Vec<String> {
                 "the standard deviations are rough, and close systems cannot be told apart"
             }
         ));
+    }
+    if seeds > 1 {
+        lines.push(
+            "± is the spread over seeds on one test split: how far other users or rows would move \
+             the numbers is not in it"
+                .to_owned(),
+        );
     }
     let fewer = view
         .cells()

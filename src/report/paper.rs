@@ -1,7 +1,7 @@
 //! The numbers the paper reports, for the column beside ours.
 //!
 //! Paper: Bao et al., "TALLRec: An Effective and Efficient Tuning Framework to Align Large
-//! Language Model with Recommendation", RecSys 2023, Table 3 (Table 2 of the first preprint):
+//! Language Model with Recommendation", `RecSys` 2023, Table 3 (Table 2 of the first preprint):
 //! AUC × 100 on the test split, averaged over five seeds. The values of its figures are not given
 //! as numbers, so there are none of them here.
 

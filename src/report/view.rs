@@ -141,13 +141,15 @@ impl View {
         metrics
     }
 
-    /// The systems of a pair: trivial baselines, then systems, then those known to be missing.
+    /// The systems of a pair: trivial baselines, then systems. Those known to be missing have
+    /// their place under the main metric.
     #[must_use]
     pub fn systems(&self, pair: &Pair, metric: &str) -> Vec<System> {
         let present = self
             .of_pair(pair, metric)
             .map(|(cell, _)| cell.system.clone());
-        let all: BTreeSet<System> = present.chain(self.absent.iter().cloned()).collect();
+        let absent = self.absent.iter().filter(|_| metric == MAIN_METRIC);
+        let all: BTreeSet<System> = present.chain(absent.cloned()).collect();
         all.into_iter().collect()
     }
 

@@ -24,7 +24,7 @@ pub fn count(number: usize, noun: &str) -> String {
 
 /// `3`, or `1–3` where the two differ.
 #[must_use]
-pub fn range<T: PartialEq + std::fmt::Display>(least: T, most: T) -> String {
+pub fn range<T: Copy + PartialEq + std::fmt::Display>(least: T, most: T) -> String {
     if least == most {
         least.to_string()
     } else {
@@ -48,6 +48,30 @@ pub fn all_shots(shots: &[Option<u64>]) -> String {
         (true, false) => format!("zero-shot and K = {}", and(&numbers)),
         (false, _) => format!("K = {}", and(&numbers)),
     }
+}
+
+/// Texts that hold at some K, each of them once: `a at K = 16 and 64; b at K = 256`, and only `a`
+/// where it holds at all of them.
+#[must_use]
+pub fn by_shots(texts: &[(String, Option<u64>)], all: &[Option<u64>]) -> String {
+    let mut groups: Vec<(&str, Vec<Option<u64>>)> = Vec::new();
+    for (text, k) in texts {
+        match groups.iter_mut().find(|(known, _)| known == text) {
+            Some((_, shots)) => shots.push(*k),
+            None => groups.push((text, vec![*k])),
+        }
+    }
+    groups
+        .iter()
+        .map(|(text, shots)| {
+            if shots.len() == all.len() {
+                (*text).to_owned()
+            } else {
+                format!("{text} at {}", all_shots(shots))
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// The smallest and the largest number of rows behind some summaries.
@@ -78,5 +102,9 @@ mod tests {
             "zero-shot and K = 16 and 64"
         );
         assert_eq!(all_shots(&[Some(16)]), "K = 16");
+        let all = [Some(16), Some(64)];
+        let texts = |one: &str, two: &str| [(one.to_owned(), all[0]), (two.to_owned(), all[1])];
+        assert_eq!(by_shots(&texts("a", "a"), &all), "a");
+        assert_eq!(by_shots(&texts("a", "b"), &all), "a at K = 16; b at K = 64");
     }
 }

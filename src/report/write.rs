@@ -126,9 +126,11 @@ fn write_one(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportE
         return Ok(path);
     }
     // In the same folder, since a rename is atomic only within one file system.
-    let mut temporary = tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .permissions_of_a_plain_file()
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix);
+    readable_for_all(&mut builder);
+    let mut temporary = builder
         .tempfile_in(folder)
         .map_err(unwritable("create", folder, name))?;
     temporary
@@ -142,23 +144,15 @@ fn write_one(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportE
 }
 
 /// Temporary files are private by default; a report is for everybody who may read the folder.
-trait PlainFile {
-    fn permissions_of_a_plain_file(&mut self) -> &mut Self;
+#[cfg(unix)]
+fn readable_for_all(builder: &mut tempfile::Builder<'_, '_>) {
+    use std::os::unix::fs::PermissionsExt as _;
+    // The umask still applies, as to any file a program makes.
+    builder.permissions(fs::Permissions::from_mode(0o666));
 }
 
-impl PlainFile for tempfile::Builder<'_, '_> {
-    #[cfg(unix)]
-    fn permissions_of_a_plain_file(&mut self) -> &mut Self {
-        use std::os::unix::fs::PermissionsExt as _;
-        // The umask still applies, as to any file a program makes.
-        self.permissions(fs::Permissions::from_mode(0o666))
-    }
-
-    #[cfg(not(unix))]
-    fn permissions_of_a_plain_file(&mut self) -> &mut Self {
-        self
-    }
-}
+#[cfg(not(unix))]
+fn readable_for_all(_: &mut tempfile::Builder<'_, '_>) {}
 
 fn remove(folder: &Path, name: &str) -> Result<(), ReportError> {
     match fs::remove_file(folder.join(name)) {

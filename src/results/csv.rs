@@ -70,8 +70,9 @@ pub(super) fn read(label: &str, bytes: &[u8]) -> Result<ResultSet, ResultError> 
         problem: problem.to_owned(),
     };
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let before = &bytes[..error.valid_up_to()];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = bytes[..error.valid_up_to()]
+            .split(|byte| *byte == b'\n')
+            .count();
         bad_line(line, "is not UTF-8")
     })?;
     let mut lines = text.lines().enumerate();

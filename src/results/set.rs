@@ -132,8 +132,8 @@ fn quote((place, row): &(String, ResultRow)) -> String {
 fn check(row: &ResultRow) -> Result<(), ResultError> {
     let error = |field, value: &str, expected| ResultError::Row {
         field,
-        value: value.to_owned(),
-        cell: row.describe(),
+        value: value.escape_debug().to_string(),
+        cell: row.describe().escape_debug().to_string(),
         expected,
     };
     let required = [

@@ -50,11 +50,7 @@ fn the_fixture_has_ink_of_every_system() {
     ] {
         assert!(drawing.svg.contains(word), "`{word}` is not in the SVG");
     }
-    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
-        let folder = std::path::Path::new(&folder);
-        std::fs::write(folder.join("fixture.png"), &drawing.png).expect("written");
-        std::fs::write(folder.join("fixture.svg"), &drawing.svg).expect("written");
-    }
+    show("fixture", &drawing);
 }
 
 #[test]
@@ -91,10 +87,7 @@ fn one_shot_and_one_value_make_a_figure() {
     let (info, colours) = pixels(&drawing);
     assert_eq!(info.width, 1000);
     assert!(colours.contains(&[0, 158, 115]) && colours.contains(&[60, 60, 60]));
-    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
-        let path = std::path::Path::new(&folder).join("one.png");
-        std::fs::write(path, &drawing.png).expect("written");
-    }
+    show("one", &drawing);
 }
 
 #[test]
@@ -112,5 +105,53 @@ fn nothing_to_draw_names_what_is_missing() {
             assert!(matches!(error, ReportError::NothingToDraw { .. }));
             assert!(error.to_string().contains(words), "{error}");
         }
+    }
+}
+
+#[test]
+fn many_systems_shots_and_pairs_find_their_place() {
+    let mut rows = Vec::new();
+    let systems = [
+        "gru4rec",
+        "caser",
+        "sasrec",
+        "dros",
+        "gru_bert",
+        "dros_bert",
+        "tallrec/AT+RT",
+    ];
+    for train in ["movie", "book", "both"] {
+        for test in ["movie", "book"] {
+            for (step, k) in [1, 2, 4, 8, 16, 32, 64, 128, 256].into_iter().enumerate() {
+                for (place, system) in systems.iter().enumerate() {
+                    for seed in 0..2 {
+                        let value = 0.48 + 0.01 * (step + place) as f64 + 0.013 * seed as f64;
+                        let path = [*system, train, test];
+                        rows.push(row(path, Some(k), seed, "auc", Some(value)));
+                    }
+                }
+            }
+        }
+    }
+    let results = ResultSet::from_rows(rows).expect("a set");
+    let drawing = draw(&ReportInput::new("fixture", &results));
+    let (info, _) = pixels(&drawing);
+    assert_eq!(info.width, 1600);
+    assert!(info.height > 1900, "{}", info.height);
+    for title in [
+        "trained on movie, tested on book",
+        "trained on both, tested on movie",
+    ] {
+        assert!(drawing.svg.contains(title), "{title}");
+    }
+    show("many", &drawing);
+}
+
+/// Leaves the figures of a test where somebody wants to look at them.
+fn show(name: &str, drawing: &Drawing) {
+    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
+        let folder = std::path::Path::new(&folder);
+        std::fs::write(folder.join(format!("{name}.png")), &drawing.png).expect("written");
+        std::fs::write(folder.join(format!("{name}.svg")), &drawing.svg).expect("written");
     }
 }

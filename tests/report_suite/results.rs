@@ -99,11 +99,7 @@ fn rows_that_would_not_read_back_are_refused() {
         Some(f64::NAN),
     );
     let error = |row: &ResultRow| ResultSet::from_rows([row.clone()]).expect_err("refused");
-    insta::assert_snapshot!(error(&newline), @r"
-    method `a
-    b` of auc of a
-    b, movie → movie, K = 1, seed 0, test split, experiment fixture is not a name: it has a control character in it
-    ");
+    insta::assert_snapshot!(error(&newline), @r"method `a\nb` of auc of a\nb, movie → movie, K = 1, seed 0, test split, experiment fixture is not a name: it has a control character in it");
     insta::assert_snapshot!(error(&nan), @"value `NaN` of auc of caser, movie → movie, K = 1, seed 0, test split, experiment fixture is not a finite number (an undefined value is `None`)");
     nan.value = None;
     nan.variant = Some(String::new());

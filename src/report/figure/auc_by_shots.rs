@@ -373,7 +373,8 @@ impl Panel {
         if train == test {
             test.clone()
         } else {
-            format!("{train} → {test}")
+            // In words: the font has no arrow.
+            format!("trained on {train}, tested on {test}")
         }
     }
 

@@ -17,7 +17,8 @@ use super::Drawing;
 use super::font;
 use super::look::{Dashes, Marker};
 
-/// How many times larger the PNG is drawn than it comes out.
+/// How many units of plotters, which knows whole ones only, there are in a logical pixel: the PNG
+/// is averaged down by it, the SVG's view box is scaled by it.
 const OVERSAMPLING: u32 = 3;
 
 /// A point in logical pixels, from the top left.
@@ -42,18 +43,24 @@ pub(super) fn draw(scene: &impl Scene) -> Result<Drawing, String> {
 }
 
 fn svg(scene: &impl Scene) -> Result<String, String> {
+    let (width, height) = scene.size();
+    let large = (width * OVERSAMPLING, height * OVERSAMPLING);
     let mut text = String::new();
     {
-        let area = SVGBackend::with_string(&mut text, scene.size()).into_drawing_area();
+        let area = SVGBackend::with_string(&mut text, large).into_drawing_area();
         area.fill(&WHITE).map_err(|error| error.to_string())?;
         let canvas = Canvas {
             area,
-            unit: 1.0,
+            unit: f64::from(OVERSAMPLING),
             lift: 0.327,
         };
         scene.paint(&canvas)?;
         canvas.area.present().map_err(|error| error.to_string())?;
     }
+    // The first tag is plotters' own; its size is in units and should be in logical pixels.
+    let units = format!("width=\"{}\" height=\"{}\"", large.0, large.1);
+    let logical = format!("width=\"{width}\" height=\"{height}\"");
+    let mut text = text.replacen(&units, &logical, 1);
     if !text.ends_with('\n') {
         text.push('\n');
     }
@@ -283,8 +290,8 @@ fn corners(marker: Marker, radius: f64) -> Vec<Point> {
     let ring = |count: usize, turn: f64, radius: &dyn Fn(usize) -> f64| -> Vec<Point> {
         (0..count)
             .map(|corner| {
-                let angle =
-                    std::f64::consts::TAU * (corner as f64 / count as f64 + turn) - 1.570_796;
+                let angle = std::f64::consts::TAU * (corner as f64 / count as f64 + turn)
+                    - std::f64::consts::FRAC_PI_2;
                 let radius = radius(corner);
                 (radius * angle.cos(), radius * angle.sin())
             })

@@ -14,7 +14,7 @@ use crate::report::markdown::{MarkdownTable, one_line};
 use crate::report::paper;
 use crate::report::view::{Entry, MAIN_METRIC, Pair, View, is_better};
 use crate::report::words;
-use crate::results::{Group, MetricStyle, Summary, System, method, metric};
+use crate::results::{Group, MetricStyle, System, method, metric};
 
 /// The registry line.
 pub(super) const TABLE: Table = Table {
@@ -39,10 +39,7 @@ fn render(input: &ReportInput<'_>) -> String {
             blocks.extend(section(input, &view, &pair, &name));
         }
     }
-    let shows_paper = input.show_paper
-        && view
-            .cells()
-            .any(|(cell, _)| cell.metric == MAIN_METRIC && cell.train_domain == cell.test_domain);
+    let shows_paper = blocks.iter().any(|block| block.contains("(paper "));
     if shows_paper {
         blocks.push(format!(
             "(paper …): {}; † there: significantly better than all baselines (t-test, p < 0.01).",
@@ -212,10 +209,12 @@ impl Block<'_> {
 
     /// Metric, unit, split, seeds and rows in one line.
     fn what_it_is(&self) -> String {
-        let summaries: Vec<&Summary> = self.present().map(|(_, _, entry)| entry.summary).collect();
-        let seeds = summaries.iter().map(|summary| summary.seeds.len());
-        let (fewest, most) = (seeds.clone().min().unwrap_or(0), seeds.max().unwrap_or(0));
-        let rows = words::rows_behind(summaries.into_iter())
+        let present: Vec<Entry<'_>> = self.present().map(|(_, _, entry)| entry).collect();
+        // What does not depend on K may need one seed only; it does not speak for the rest.
+        let own = present.iter().filter(|entry| !entry.repeated);
+        let counts = own.map(|entry| entry.summary.seeds.len());
+        let (fewest, most) = (counts.clone().min().unwrap_or(1), counts.max().unwrap_or(1));
+        let rows = words::rows_behind(present.iter().map(|entry| entry.summary))
             .map(|(least, most)| words::range(least, most))
             .unwrap_or_default();
         let spread = if most < 2 {
@@ -247,11 +246,14 @@ impl Block<'_> {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        notes.extend(self.repeated_note());
+        // Below the main table these were said already.
+        if self.name == MAIN_METRIC {
+            notes.extend(self.repeated_note());
+            notes.extend(self.single_seed_note());
+        }
         notes.extend(self.gaps_note());
         notes.extend(self.undefined_note());
-        notes.extend(self.single_seed_note());
-        notes.extend(self.not_better_notes());
+        notes.extend(self.not_better_note());
         notes
     }
 
@@ -276,13 +278,13 @@ impl Block<'_> {
     }
 
     fn gaps_note(&self) -> Option<String> {
-        let gaps = self.per_system(|entry| entry.is_none());
+        let gaps = self.per_system(|_, _, entry| entry.is_none());
         (!gaps.is_empty()).then(|| format!("— no result: {}", gaps.join("; ")))
     }
 
     fn undefined_note(&self) -> Option<String> {
         let undefined =
-            self.per_system(|entry| entry.is_some_and(|entry| entry.summary.undefined > 0));
+            self.per_system(|_, _, entry| entry.is_some_and(|entry| entry.summary.undefined > 0));
         (!undefined.is_empty()).then(|| {
             format!(
                 "undefined for at least one seed, which the mean leaves out: {} ({} is undefined \
@@ -295,21 +297,21 @@ impl Block<'_> {
     }
 
     fn single_seed_note(&self) -> Option<String> {
-        let most = self
-            .present()
-            .map(|(_, _, entry)| entry.summary.seeds.len())
-            .max()?;
-        if most < 2 {
+        if self.view.seeds() < 2 {
             return None;
         }
-        let single =
-            self.per_system(|entry| entry.is_some_and(|entry| entry.summary.values.len() == 1));
+        let single = self.per_system(|_, _, entry| {
+            entry.is_some_and(|entry| !entry.repeated && entry.summary.values.len() == 1)
+        });
         (!single.is_empty())
             .then(|| format!("no ±: a single value has no spread: {}", single.join("; ")))
     }
 
     /// The systems with an entry like that, with their K: `Caser (K = 16 and 64)`.
-    fn per_system(&self, wanted: impl Fn(Option<Entry<'_>>) -> bool) -> Vec<String> {
+    fn per_system(
+        &self,
+        wanted: impl Fn(&System, Option<u64>, Option<Entry<'_>>) -> bool,
+    ) -> Vec<String> {
         self.systems
             .iter()
             .filter_map(|system| {
@@ -317,7 +319,7 @@ impl Block<'_> {
                     .shots
                     .iter()
                     .copied()
-                    .filter(|&k| wanted(self.entry(system, k)))
+                    .filter(|&k| wanted(system, k, self.entry(system, k)))
                     .collect();
                 if shots.is_empty() {
                     None
@@ -330,35 +332,30 @@ impl Block<'_> {
             .collect()
     }
 
-    /// A line for each K at which a system does not beat the best trivial baseline.
-    fn not_better_notes(&self) -> Vec<String> {
-        if self.style.higher_is_better.is_none() {
-            return Vec::new();
-        }
-        self.shots
+    /// Which systems a reader could replace by a trivial baseline.
+    fn not_better_note(&self) -> Option<String> {
+        self.style.higher_is_better?;
+        let trivial = |k| self.view.best_trivial(self.pair, self.name, k);
+        let bars: Vec<(String, Option<u64>)> = self
+            .shots
             .iter()
             .filter_map(|&k| {
-                let (trivial, bar) = self.view.best_trivial(self.pair, self.name, k)?;
-                let behind: Vec<String> = self
-                    .systems
-                    .iter()
-                    .filter(|system| system.group() == Group::System)
-                    .filter(|system| {
-                        self.entry(system, k)
-                            .and_then(|entry| entry.summary.mean())
-                            .is_some_and(|mean| !is_better(self.style, mean, bar))
-                    })
-                    .map(ToString::to_string)
-                    .collect();
-                (!behind.is_empty()).then(|| {
-                    format!(
-                        "{}: not better than the best trivial baseline ({trivial}, {}): {}",
-                        words::shots(k),
-                        self.style.show(bar),
-                        behind.join(", ")
-                    )
-                })
+                let (system, mean) = trivial(k)?;
+                Some((format!("{system}, {}", self.style.show(mean)), k))
             })
-            .collect()
+            .collect();
+        let behind = self.per_system(|system, k, entry| {
+            let bar = trivial(k).map(|(_, mean)| mean);
+            let mean = entry.and_then(|entry| entry.summary.mean());
+            system.group() == Group::System
+                && matches!((mean, bar), (Some(mean), Some(bar)) if !is_better(self.style, mean, bar))
+        });
+        (!behind.is_empty()).then(|| {
+            format!(
+                "not better than the best trivial baseline ({}): {}",
+                words::by_shots(&bars, &self.shots),
+                behind.join("; ")
+            )
+        })
     }
 }
