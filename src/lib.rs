@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod base;
+pub mod cli;
 pub mod data;
 pub mod graph;
 pub mod metric;
@@ -14,4 +15,5 @@ pub mod results;
 pub mod schedule;
 pub mod spec;
 pub mod stage;
+pub mod study;
 pub mod train;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `runner` program; see the library's `cli` module.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runner::cli::main()
+}

@@ -12,6 +12,9 @@ use super::manifest::{FORMAT, KeyMaterial, Manifest, ManifestSummary, OutputReco
 use super::tree;
 use crate::base::{Digest, StageKey, clock};
 
+/// Artifacts below this size (bytes) are not worth removing.
+pub const SMALL: u64 = 64 * 1024;
+
 /// A content-addressed store in a folder.
 #[derive(Debug)]
 pub struct Store {
@@ -486,6 +489,20 @@ impl Store {
             .collect();
         artifacts.sort();
         Ok(artifacts)
+    }
+
+    /// The last key of every stage of every experiment.
+    #[must_use]
+    pub fn remembered_keys(&self) -> BTreeSet<StageKey> {
+        fs::read_dir(self.root.join("latest"))
+            .map(|entries| {
+                entries
+                    .filter_map(Result::ok)
+                    .flat_map(|entry| super::latest::read(&entry.path()).into_values())
+                    .map(|record| record.key)
+                    .collect()
+            })
+            .unwrap_or_default()
     }
 
     fn listed(&self, folder: &str) -> Result<Vec<(String, PathBuf)>, StoreError> {

@@ -40,9 +40,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source
-            .as_ref()
-            .map(|source| source as &dyn SourceCode)
+        self.source.as_ref().map(|source| source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -72,8 +70,7 @@ pub fn render(error: &SpecError, colours: bool) -> String {
         let source = diagnostic.span.and_then(|span| error.sources.get(span));
         let problem = Problem {
             diagnostic: (*diagnostic).clone(),
-            source: source
-                .map(|source| NamedSource::new(&source.name, source.text.clone())),
+            source: source.map(|source| NamedSource::new(&source.name, source.text.clone())),
         };
         if handler.render_report(&mut text, &problem).is_err() {
             text.push_str(&problem.to_string());
@@ -92,9 +89,7 @@ pub fn render(error: &SpecError, colours: bool) -> String {
 pub(super) fn report(error: &CliError) -> ExitCode {
     let exit = error.exit();
     match error {
-        CliError::Study(
-            StudyError::Load(LoadError::Invalid(spec)) | StudyError::Spec(spec),
-        ) => {
+        CliError::Study(StudyError::Load(LoadError::Invalid(spec)) | StudyError::Spec(spec)) => {
             let colours = output::has_terminal() && std::env::var_os("NO_COLOR").is_none();
             output::note(render(spec, colours).trim_end());
         }

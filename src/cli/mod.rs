@@ -106,12 +106,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(arguments),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
-            clap_complete::generate(
-                arguments.shell,
-                &mut Cli::command(),
-                "runner",
-                &mut script,
-            );
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "runner", &mut script);
             output::write(&script).map(|()| Exit::Fine)
         }
     };

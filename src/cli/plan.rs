@@ -14,9 +14,11 @@ use crate::study::Study;
 
 /// Arguments of `runner plan`.
 #[derive(Debug, Args)]
-#[command(after_help = "A stage below one that has to run may turn out fresh after all: if the \
+#[command(
+    after_help = "A stage below one that has to run may turn out fresh after all: if the \
                         rerun makes the same\nbytes, nothing below it runs. Such stages are shown \
-                        as \"depends on\".")]
+                        as \"depends on\"."
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
@@ -38,12 +40,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
 }
 
 /// Prints a plan.
-pub(super) fn show(
-    study: &Study,
-    jobs: usize,
-    all: bool,
-    as_json: bool,
-) -> Result<Exit, CliError> {
+pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Result<Exit, CliError> {
     let plan = study.plan()?;
     if as_json {
         output::json(&as_value(study, &plan, jobs))?;
@@ -207,9 +204,14 @@ fn as_value(study: &Study, plan: &Plan<'_>, jobs: usize) -> Value {
             };
             let reasons = match &plan.verdicts[index] {
                 Verdict::Fresh { .. } if !plan.needed[index] => Vec::new(),
-                Verdict::Waiting { on } => {
-                    explain(&study.graph, &plan.keys, *node, on, &plan.latest, &study.store)
-                }
+                Verdict::Waiting { on } => explain(
+                    &study.graph,
+                    &plan.keys,
+                    *node,
+                    on,
+                    &plan.latest,
+                    &study.store,
+                ),
                 _ => super::why::reasons(study, plan, *node),
             };
             json!({

@@ -14,10 +14,12 @@ use crate::study::{Study, collect, publish, shown};
 
 /// Arguments of `runner run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  runner run experiments/quickstart.yaml\n  runner run \
+#[command(
+    after_help = "Examples:\n  runner run experiments/quickstart.yaml\n  runner run \
                         experiments/movie_baselines.yaml --set data.movie.path=data/ml-100k \
                         --only k=16\n\nCtrl-C once finishes what runs and stops; twice stops now. \
-                        Either way, or after a\nkill, the same command goes on where it stopped.")]
+                        Either way, or after a\nkill, the same command goes on where it stopped."
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
@@ -131,8 +133,11 @@ fn announce_unbuilt(study: &Study, arguments: &Arguments) {
 /// A results folder that cannot be written should be known before a night of training.
 fn check_writable(study: &Study) -> Result<(), CliError> {
     let folder = study.results_folder();
-    let tried = std::fs::create_dir_all(&folder)
-        .and_then(|()| tempfile::Builder::new().prefix(".writable-").tempfile_in(&folder));
+    let tried = std::fs::create_dir_all(&folder).and_then(|()| {
+        tempfile::Builder::new()
+            .prefix(".writable-")
+            .tempfile_in(&folder)
+    });
     match tried {
         Ok(_) => Ok(()),
         Err(source) => Err(CliError::Io {
@@ -156,9 +161,7 @@ fn conclude(
         let failed: Vec<_> = summary
             .failed
             .iter()
-            .map(|(stage, message, log)| {
-                json!({"stage": stage, "message": message, "log": log})
-            })
+            .map(|(stage, message, log)| json!({"stage": stage, "message": message, "log": log}))
             .collect();
         let line = json!({
             "summary": {

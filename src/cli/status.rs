@@ -142,9 +142,7 @@ fn failures(events: &[Event]) -> Vec<(String, String)> {
     events
         .iter()
         .filter_map(|event| match &event.kind {
-            EventKind::StageFailed { stage, message, .. } => {
-                Some((stage.clone(), message.clone()))
-            }
+            EventKind::StageFailed { stage, message, .. } => Some((stage.clone(), message.clone())),
             _ => None,
         })
         .collect()

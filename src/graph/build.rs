@@ -42,6 +42,42 @@ pub fn build(
     experiment: &Experiment,
     kinds: &[&'static dyn ErasedStage],
 ) -> Result<StageGraph, SpecError> {
+    build_with(experiment, kinds, Builder::walk)
+}
+
+/// Builds only what one template needs, with values given in place of axes; the template is the
+/// one target, if the grid has a cell for which it exists.
+///
+/// # Errors
+/// Everything that is wrong with the pipeline for this template.
+pub fn build_only(
+    experiment: &Experiment,
+    kinds: &[&'static dyn ErasedStage],
+    template: &str,
+    bound: &BTreeMap<String, Value>,
+) -> Result<StageGraph, SpecError> {
+    build_with(experiment, kinds, |builder| {
+        let grid = builder.grid;
+        let Some(cell) = grid.cells.first() else {
+            return;
+        };
+        let environment = Environment {
+            grid,
+            cell,
+            bound: bound.clone(),
+            variables: &builder.experiment.variables,
+        };
+        if let Some(node) = builder.instance(template, &environment).0 {
+            builder.want(node);
+        }
+    })
+}
+
+fn build_with<'e>(
+    experiment: &'e Experiment,
+    kinds: &'e [&'static dyn ErasedStage],
+    walk: impl FnOnce(&mut Builder<'e>),
+) -> Result<StageGraph, SpecError> {
     let mut diagnostics = Diagnostics::default();
     check::pipeline(
         &experiment.pipeline,
@@ -68,7 +104,7 @@ pub fn build(
         diagnostics,
     };
     if structure_is_sound {
-        builder.walk();
+        walk(&mut builder);
     }
     let Builder {
         mut result,

@@ -12,6 +12,6 @@ mod environment;
 mod export;
 mod node;
 
-pub use build::build;
+pub use build::{build, build_only};
 pub use export::{Format, export};
 pub use node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};

@@ -12,6 +12,7 @@ pub mod only;
 pub mod overrides;
 pub mod pipeline;
 pub mod scalar;
+pub mod schema;
 pub mod source;
 pub mod template;
 pub mod yaml;

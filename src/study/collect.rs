@@ -81,9 +81,7 @@ pub fn collect(
                 } else {
                     MissingReason::NotRun
                 };
-                let cells = absent
-                    .entry((method_of(study, cell), reason))
-                    .or_default();
+                let cells = absent.entry((method_of(study, cell), reason)).or_default();
                 if cells.last() != Some(&source.cell) {
                     cells.push(source.cell);
                 }
@@ -153,12 +151,8 @@ fn failed_nodes(study: &Study, run: Option<&RunSummary>) -> Vec<bool> {
     let mut failed = vec![false; graph.node_count()];
     let Some(run) = run else { return failed };
     for node in &study.graph.order {
-        let own = run
-            .failed
-            .iter()
-            .any(|(id, ..)| *id == graph[*node].id);
-        let upstream =
-            crate::plan::makers(&study.graph, *node).any(|maker| failed[maker.index()]);
+        let own = run.failed.iter().any(|(id, ..)| *id == graph[*node].id);
+        let upstream = crate::plan::makers(&study.graph, *node).any(|maker| failed[maker.index()]);
         failed[node.index()] = own || upstream;
     }
     failed
@@ -276,10 +270,12 @@ fn read_json<T: serde::de::DeserializeOwned>(
         return Ok(None);
     };
     let what = || crate::plan::reason::origin(&study.graph, node, output);
-    parse(&path).map(Some).map_err(|message| StudyError::Artifact {
-        what: what(),
-        message,
-    })
+    parse(&path)
+        .map(Some)
+        .map_err(|message| StudyError::Artifact {
+            what: what(),
+            message,
+        })
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {

@@ -7,10 +7,12 @@
 pub mod collect;
 pub mod publish;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use petgraph::graph::NodeIndex;
+use serde_json::Value;
 
 use crate::artifact::{Store, StoreError};
 use crate::base::EventKind;
@@ -140,6 +142,19 @@ impl Study {
         })
     }
 
+    /// Keeps of the graph only what one template needs, with values given in place of axes.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the pipeline for this template.
+    pub fn want_only(
+        &mut self,
+        template: &str,
+        bound: &BTreeMap<String, Value>,
+    ) -> Result<(), StudyError> {
+        self.graph = graph::build_only(&self.experiment, STAGES, template, bound)?;
+        Ok(())
+    }
+
     /// What would run.
     ///
     /// # Errors
@@ -215,21 +230,20 @@ impl Study {
                 }
             ));
         }
-        let hint = nearest(id, ids.iter().copied())
-            .map_or_else(
-                || {
-                    let mut templates: Vec<&str> = self
-                        .graph
-                        .graph
-                        .node_weights()
-                        .map(|node| node.template.as_str())
-                        .collect();
-                    templates.sort_unstable();
-                    templates.dedup();
-                    format!("its stages are made from: {}", templates.join(", "))
-                },
-                |known| format!("did you mean `{known}`?"),
-            );
+        let hint = nearest(id, ids.iter().copied()).map_or_else(
+            || {
+                let mut templates: Vec<&str> = self
+                    .graph
+                    .graph
+                    .node_weights()
+                    .map(|node| node.template.as_str())
+                    .collect();
+                templates.sort_unstable();
+                templates.dedup();
+                format!("its stages are made from: {}", templates.join(", "))
+            },
+            |known| format!("did you mean `{known}`?"),
+        );
         Err(format!("there is no stage `{id}`\n  help: {hint}"))
     }
 
@@ -254,9 +268,10 @@ impl Study {
             crate::artifact::ArtifactState::Missing => Ok(None),
             crate::artifact::ArtifactState::Corrupt => Err(StudyError::Artifact {
                 what: plan::reason::origin(&self.graph, node, output),
-                message: "its bytes no longer match its digest; run `runner cache verify` and then \
+                message:
+                    "its bytes no longer match its digest; run `runner cache verify` and then \
                           the experiment again"
-                    .to_owned(),
+                        .to_owned(),
             }),
         }
     }
@@ -274,5 +289,8 @@ pub fn shown(path: &Path) -> String {
     let short = std::env::current_dir()
         .ok()
         .and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
-    short.unwrap_or_else(|| path.to_owned()).display().to_string()
+    short
+        .unwrap_or_else(|| path.to_owned())
+        .display()
+        .to_string()
 }

@@ -4,7 +4,10 @@ pub mod curve;
 pub mod error;
 pub mod predictions;
 pub mod table;
+pub mod values;
+mod values;
 
 pub use curve::{read_curve, write_curve};
 pub use error::CodecError;
 pub use predictions::{read_predictions, write_predictions};
+pub use values::{ValueTable, read_values};

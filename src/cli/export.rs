@@ -1,0 +1,168 @@
+//! `runner export`: samples and results in other programs' formats.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Write};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::{CliError, Exit, output};
+use crate::base::EventKind;
+use crate::data::frame::read_samples;
+use crate::data::tallrec_json::write_tallrec_json;
+use crate::schedule::Interrupt;
+use crate::study::collect;
+
+/// Arguments of `runner export`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The samples of a domain and split, made if they are not there yet.
+    Samples(SampleArguments),
+    /// All result rows of an experiment.
+    Results(ResultArguments),
+}
+
+#[derive(Debug, Args)]
+struct SampleArguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// The domain.
+    #[arg(long, value_enum)]
+    domain: DomainName,
+    /// The split.
+    #[arg(long, value_enum)]
+    split: SplitName,
+    /// The format: the released TALLRec files' exact form.
+    #[arg(long, value_enum, default_value_t = SampleFormat::TallrecJson)]
+    format: SampleFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum DomainName {
+    Movie,
+    Book,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SplitName {
+    Train,
+    Valid,
+    Test,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SampleFormat {
+    TallrecJson,
+}
+
+#[derive(Debug, Args)]
+struct ResultArguments {
+    #[command(flatten)]
+    experiment: ExperimentArguments,
+    /// The format.
+    #[arg(long, value_enum, default_value_t = ResultFormat::Csv)]
+    format: ResultFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ResultFormat {
+    Csv,
+    Json,
+}
+
+pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
+    match &arguments.what {
+        What::Samples(arguments) => samples(global, arguments),
+        What::Results(arguments) => results(global, arguments),
+    }
+}
+
+fn samples(global: &Global, arguments: &SampleArguments) -> Result<Exit, CliError> {
+    let domain = match arguments.domain {
+        DomainName::Movie => "movie",
+        DomainName::Book => "book",
+    };
+    let split = match arguments.split {
+        SplitName::Train => "train",
+        SplitName::Valid => "valid",
+        SplitName::Test => "test",
+    };
+    let mut study = arguments.experiment.open(global)?;
+    let bound: BTreeMap<String, Value> = BTreeMap::from([("domain".to_owned(), json!(domain))]);
+    study.want_only("samples", &bound)?;
+    let Some(node) = study.graph.targets.first().copied() else {
+        return Err(CliError::NotThere(format!(
+            "pipeline `{}` has no stage `samples` for domain {domain}",
+            study.experiment.pipeline.name
+        )));
+    };
+    let mut plan = study.plan()?;
+    let summary = study.run(
+        &mut plan,
+        default_jobs(),
+        true,
+        &Interrupt::default(),
+        &mut |event| match event {
+            EventKind::Warned { message, .. } => output::note(&format!("warning: {message}")),
+            EventKind::StageStarted { stage, .. } => output::note(&format!("making {stage} …")),
+            _ => {}
+        },
+    )?;
+    if let Some((stage, message, _)) = summary.failed.first() {
+        return Err(CliError::Failed(format!("{stage} failed: {message}")));
+    }
+    let position = study.graph.graph[node]
+        .outputs
+        .iter()
+        .position(|output| output.name == split)
+        .ok_or_else(|| CliError::NotThere(format!("stage `samples` has no output `{split}`")))?;
+    let path = study
+        .artifact(&plan, node, position)?
+        .ok_or_else(|| CliError::NotThere("the samples were removed from the store".to_owned()))?;
+    let samples = read_samples(&path)
+        .map_err(|error| CliError::Failed(format!("the samples cannot be read: {error}")))?;
+    let SampleFormat::TallrecJson = arguments.format;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write_tallrec_json(&mut out, &samples).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Io {
+            action: "write to standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(Exit::Fine),
+    }
+}
+
+fn results(global: &Global, arguments: &ResultArguments) -> Result<Exit, CliError> {
+    let study = arguments.experiment.open(global)?;
+    let plan = study.plan()?;
+    let collected = collect::collect(&study, &plan, None)?;
+    if collected.results.is_empty() {
+        return Err(CliError::NotThere(format!(
+            "`{}` has no results yet\n  help: runner run {}",
+            study.experiment.name,
+            arguments.experiment.experiment.display()
+        )));
+    }
+    for missing in &collected.missing {
+        output::note(&format!(
+            "{}: {} {}",
+            missing.what, missing.reason, missing.detail
+        ));
+    }
+    let text = match arguments.format {
+        ResultFormat::Csv => collected.results.to_csv(),
+        ResultFormat::Json => collected.results.to_json(),
+    };
+    output::write(text.as_bytes())?;
+    if !text.ends_with('\n') {
+        output::write(b"\n")?;
+    }
+    Ok(Exit::Fine)
+}
