@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use runner::nn::gru::GruStates;
+use runner::nn::gru::{GruStates, Purpose};
 use runner::nn::{Embedding, Gru, Init, Linear, VariableBuilder, Variables};
 use runner::train::{Adam, AdamOptions, Loss};
 use serde_json::Value;
@@ -89,7 +89,9 @@ fn open(name: &str, layers: usize) -> Case {
 impl Case {
     fn states(&self) -> GruStates {
         let x = self.embedding.forward(&self.ids).expect("ids"); // [B, T, H]
-        self.gru.forward(&x, &self.lengths).expect("shapes")
+        self.gru
+            .forward(&x, &self.lengths, Purpose::Training)
+            .expect("shapes")
     }
 
     fn loss(&self, loss: Loss) -> Tensor {

@@ -20,6 +20,7 @@ use super::sequence::{Batch, Network, Padding, fit_network, score_network};
 use super::{FitReport, Method, RecommenderError, Scores, SettingError};
 use crate::base::Random;
 use crate::data::Sample;
+use crate::nn::gru::Purpose;
 use crate::nn::{Dropout, Embedding, Gru, Init, Linear, NnError, VariableBuilder};
 use crate::train::{AdamOptions, FitOptions, Loss, Observer};
 
@@ -200,8 +201,13 @@ impl Network for GruNetwork {
             let feedback = table.forward(&batch.feedback)?; // [B, T, F]
             x = Tensor::cat(&[x, feedback], 2).map_err(NnError::at("feedback"))?; // [B, T, H + F]
         }
+        let purpose = if random.is_some() {
+            Purpose::Training
+        } else {
+            Purpose::Scoring
+        };
         let x = self.dropout.forward(x, random)?;
-        let state = self.gru.forward(&x, &batch.lengths)?.into_last(); // [B, H]
+        let state = self.gru.forward(&x, &batch.lengths, purpose)?.into_last(); // [B, H]
         self.output.forward_chosen(&state, &batch.targets) // [B]
     }
 

@@ -23,7 +23,7 @@ pub trait Trainable {
     fn loss(&self, batch: &[&Self::Row], random: &mut Random) -> Result<Tensor, NnError>;
 
     /// A score for each row, higher for rows more likely liked, without dropout. A row's score
-    /// may not depend on the other rows.
+    /// may not depend on the other rows, beyond rounding.
     ///
     /// # Errors
     /// If a layer fails.
@@ -72,8 +72,8 @@ pub struct Fitted {
     pub valid_scores: Vec<f64>,
 }
 
-/// Rows scored at a time; it bounds memory and changes no score.
-const SCORED_TOGETHER: usize = 512;
+/// Rows scored at a time: few enough that a layer's numbers stay in the processor's cache.
+const SCORED_TOGETHER: usize = 128;
 
 /// Trains a model and leaves it with the weights of its best epoch.
 ///
