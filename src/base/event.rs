@@ -4,7 +4,7 @@
 //! and the run journal are all functions of the same events.
 
 use std::fmt;
-use std::sync::mpsc::Sender;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,8 @@ pub enum EventKind {
         key: String,
         /// Seconds it ran.
         wall_s: f64,
+        /// Expected seconds until everything is done, if anything is known.
+        remaining_s: Option<f64>,
     },
     /// A stage turned out to need no run: same inputs as before, or another runner made it.
     StageFresh {
@@ -150,20 +152,29 @@ pub enum EventKind {
     },
 }
 
-/// A stage's way to be heard. Sending never fails: if nobody listens, nothing happens.
-#[derive(Debug, Clone)]
+/// Where events go.
+pub type Sink = Arc<dyn Fn(EventKind) + Send + Sync>;
+
+/// A stage's way to be heard. Emitting never fails: if nobody listens, nothing happens.
+#[derive(Clone)]
 pub struct Emitter {
     stage: String,
-    sender: Option<Sender<EventKind>>,
+    sink: Option<Sink>,
+}
+
+impl fmt::Debug for Emitter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Emitter({})", self.stage)
+    }
 }
 
 impl Emitter {
     /// An emitter that speaks for `stage`.
     #[must_use]
-    pub fn new(stage: &str, sender: Sender<EventKind>) -> Self {
+    pub fn new(stage: &str, sink: Sink) -> Self {
         Self {
             stage: stage.to_owned(),
-            sender: Some(sender),
+            sink: Some(sink),
         }
     }
 
@@ -172,7 +183,7 @@ impl Emitter {
     pub fn silent() -> Self {
         Self {
             stage: String::new(),
-            sender: None,
+            sink: None,
         }
     }
 
@@ -205,9 +216,8 @@ impl Emitter {
     }
 
     fn emit(&self, kind: EventKind) {
-        if let Some(sender) = &self.sender {
-            // A closed channel means the run is over; there is nobody left to tell.
-            let _ = sender.send(kind);
+        if let Some(sink) = &self.sink {
+            sink(kind);
         }
     }
 }

@@ -5,13 +5,23 @@
 //! [`ErasedStage`] is what the graph and the scheduler see. A stage sees only its
 //! [`StageContext`]: no environment, no clock, no global.
 
+pub mod alpaca_json;
+pub mod book_crossing;
 pub mod codec;
+pub mod command;
 pub mod context;
+pub mod data_audit;
 pub mod error;
 pub mod evaluate;
+pub mod k_shot;
 pub mod kind;
+pub mod movielens;
 pub mod predict;
+mod samples;
 pub mod select;
+pub mod synthetic;
+pub mod tallrec_json;
+pub mod text;
 pub mod train_recommender;
 
 pub use context::{InputArtifact, StageContext};
@@ -20,10 +30,19 @@ pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, 
 
 /// Every stage kind there is, by name.
 pub const STAGES: &[&dyn ErasedStage] = &[
-    &Erased::<train_recommender::TrainRecommender>::NEW,
-    &Erased::<select::Select>::NEW,
-    &Erased::<predict::Predict>::NEW,
+    &Erased::<alpaca_json::AlpacaJsonStage>::NEW,
+    &Erased::<book_crossing::BookCrossingStage>::NEW,
+    &Erased::<command::Command>::NEW,
+    &Erased::<data_audit::DataAuditStage>::NEW,
     &Erased::<evaluate::Evaluate>::NEW,
+    &Erased::<k_shot::KShotStage>::NEW,
+    &Erased::<movielens::MovieLensStage>::NEW,
+    &Erased::<predict::Predict>::NEW,
+    &Erased::<select::Select>::NEW,
+    &Erased::<synthetic::SyntheticStage>::NEW,
+    &Erased::<tallrec_json::TallrecJsonStage>::NEW,
+    &Erased::<text::Text>::NEW,
+    &Erased::<train_recommender::TrainRecommender>::NEW,
 ];
 
 /// Finds a stage kind by name.

@@ -1,0 +1,564 @@
+//! [`Store`]: publish, find, verify, lock, collect garbage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::lock::StageLock;
+use super::manifest::{FORMAT, KeyMaterial, Manifest, ManifestSummary, OutputRecord};
+use super::tree;
+use crate::base::{Digest, StageKey, clock};
+
+/// A content-addressed store in a folder.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    /// Artifacts whose bytes were compared with their digest in this process, by the state of
+    /// the file then.
+    verified: Mutex<BTreeMap<Digest, (u64, i64, i64, u64)>>,
+}
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("cannot {action} `{}`: {source}{}", .path.display(), hint(.source))]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The store was written by another version.
+    #[error(
+        "the store `{}` has format {found}, this program writes format {FORMAT}\n  help: use \
+         another folder with --store, or the program version that made it", .path.display()
+    )]
+    Format {
+        /// The store.
+        path: PathBuf,
+        /// What its `format` file says.
+        found: String,
+    },
+    /// A stage did not write what it declared.
+    #[error("the stage ended without writing its output `{name}` (`{file}`)")]
+    MissingOutput {
+        /// The output.
+        name: String,
+        /// The file that should be there.
+        file: String,
+    },
+    /// A manifest cannot be read.
+    #[error("the manifest `{}` is damaged: {message}\n  help: remove it; its stage will run again", .path.display())]
+    DamagedManifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "\n  help: the disk is full; free some space (`runner cache gc` removes artifacts that \
+             no result needs) and run the same command again, finished work is kept"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "\n  help: the store must be writable; choose another folder with --store"
+        }
+        _ => "",
+    }
+}
+
+/// What is known about an artifact on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArtifactState {
+    /// Its bytes match its digest.
+    Intact,
+    /// It is not there.
+    Missing,
+    /// Its bytes differ.
+    Corrupt,
+}
+
+/// A folder for work under way; removed when dropped, swept later if its runner is killed.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: tempfile::TempDir,
+    lock_path: PathBuf,
+    _lock: Option<StageLock>,
+}
+
+impl Scratch {
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.lock_path);
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+impl Store {
+    /// Opens a store, making it if it is not there.
+    ///
+    /// # Errors
+    /// If the folder cannot be written or has another format.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        let format = root.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) if text.trim() == FORMAT.to_string() => {}
+            Ok(text) => {
+                return Err(StoreError::Format {
+                    path: root.to_owned(),
+                    found: text.trim().chars().take(40).collect(),
+                });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
+                    let path = root.join(folder);
+                    fs::create_dir_all(&path).map_err(io_error("create", &path))?;
+                }
+                fs::write(&format, format!("{FORMAT}\n")).map_err(io_error("write", &format))?;
+            }
+            Err(error) => return Err(io_error("read", &format)(error)),
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            verified: Mutex::default(),
+        })
+    }
+
+    /// The store's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn sharded(&self, folder: &str, digest: Digest, extension: &str) -> PathBuf {
+        let hex = digest.hex();
+        self.root
+            .join(folder)
+            .join(&hex[..2])
+            .join(format!("{hex}{extension}"))
+    }
+
+    /// Where an artifact lies.
+    #[must_use]
+    pub fn artifact_path(&self, digest: Digest) -> PathBuf {
+        self.sharded("artifacts", digest, "")
+    }
+
+    fn manifest_path(&self, key: StageKey) -> PathBuf {
+        self.sharded("manifests", key, ".json")
+    }
+
+    /// Where the last keys of an experiment's stages are remembered.
+    #[must_use]
+    pub fn latest_path(&self, experiment: &str) -> PathBuf {
+        self.root.join("latest").join(format!("{experiment}.jsonl"))
+    }
+
+    /// Where digests of the user's files are remembered.
+    #[must_use]
+    pub fn files_path(&self) -> PathBuf {
+        self.root.join("files.json")
+    }
+
+    /// What a stage made, if it was made: the part that planning needs.
+    ///
+    /// # Errors
+    /// If the manifest is there but cannot be read.
+    pub fn summary(&self, key: StageKey) -> Result<Option<ManifestSummary>, StoreError> {
+        self.read_manifest(key)
+    }
+
+    /// What a stage made and from what, if it was made.
+    ///
+    /// # Errors
+    /// If the manifest is there but cannot be read.
+    pub fn manifest(&self, key: StageKey) -> Result<Option<Manifest>, StoreError> {
+        self.read_manifest(key)
+    }
+
+    fn read_manifest<T: serde::de::DeserializeOwned>(
+        &self,
+        key: StageKey,
+    ) -> Result<Option<T>, StoreError> {
+        let path = self.manifest_path(key);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| StoreError::DamagedManifest {
+                path,
+                message: error.to_string(),
+            })
+    }
+
+    /// Whether an artifact is there; its bytes are not read.
+    #[must_use]
+    pub fn has_artifact(&self, record: &OutputRecord) -> bool {
+        let path = self.artifact_path(record.digest);
+        match fs::metadata(&path) {
+            Ok(metadata) if record.folder => metadata.is_dir(),
+            Ok(metadata) => metadata.is_file() && metadata.len() == record.bytes,
+            Err(_) => false,
+        }
+    }
+
+    /// Compares an artifact's bytes with its digest, once per process and state of the file.
+    ///
+    /// # Errors
+    /// If the bytes cannot be read.
+    pub fn check_artifact(&self, digest: Digest) -> Result<ArtifactState, StoreError> {
+        let path = self.artifact_path(digest);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(ArtifactState::Missing);
+            }
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        let state = (
+            metadata.len(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ino(),
+        );
+        // A folder's own time stamp says nothing about its files' bytes.
+        let can_remember = !metadata.is_dir();
+        if can_remember
+            && let Ok(verified) = self.verified.lock()
+            && verified.get(&digest) == Some(&state)
+        {
+            return Ok(ArtifactState::Intact);
+        }
+        let measured = tree::measure(&path).map_err(io_error("read", &path))?;
+        if measured.digest != digest {
+            return Ok(ArtifactState::Corrupt);
+        }
+        if can_remember && let Ok(mut verified) = self.verified.lock() {
+            verified.insert(digest, state);
+        }
+        Ok(ArtifactState::Intact)
+    }
+
+    /// Moves a damaged artifact out of the way, keeping it for inspection.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn quarantine(&self, digest: Digest) -> Result<PathBuf, StoreError> {
+        let folder = self.root.join("quarantine");
+        fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
+        let target = folder.join(format!("{}-{}", digest.short(), clock::unix_milliseconds()));
+        let path = self.artifact_path(digest);
+        match fs::rename(&path, &target) {
+            Ok(()) => Ok(target),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(target),
+            Err(error) => Err(io_error("move", &path)(error)),
+        }
+    }
+
+    /// Tries to become the runner that makes a stage.
+    ///
+    /// # Errors
+    /// If the lock file cannot be made.
+    pub fn try_lock(&self, key: StageKey) -> Result<Option<StageLock>, StoreError> {
+        let path = self.root.join("locks").join(key.hex());
+        StageLock::try_acquire(&path, false).map_err(io_error("lock", &path))
+    }
+
+    /// Tries to become the runner that uses a lane which only one may use.
+    ///
+    /// # Errors
+    /// If the lock file cannot be made.
+    pub fn try_lock_lane(&self, name: &str) -> Result<Option<StageLock>, StoreError> {
+        let path = self.root.join("locks").join(format!("lane-{name}"));
+        StageLock::try_acquire(&path, true).map_err(io_error("lock", &path))
+    }
+
+    /// Opens a folder for work under way.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn scratch(&self) -> Result<Scratch, StoreError> {
+        let folder = self.root.join("tmp");
+        let made = tempfile::Builder::new()
+            .prefix("stage-")
+            .tempdir_in(&folder)
+            .map_err(io_error("create a folder in", &folder))?;
+        let lock_path = made.path().with_extension("lock");
+        let lock =
+            StageLock::try_acquire(&lock_path, true).map_err(io_error("lock", &lock_path))?;
+        Ok(Scratch {
+            folder: made,
+            lock_path,
+            _lock: lock,
+        })
+    }
+
+    /// Removes scratch folders whose runners are gone.
+    pub fn sweep(&self) {
+        let folder = self.root.join("tmp");
+        let Ok(entries) = fs::read_dir(&folder) else {
+            return;
+        };
+        let paths: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .collect();
+        for path in &paths {
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "lock")
+            {
+                if let Ok(Some(_held)) = StageLock::try_acquire(path, false) {
+                    let _ = fs::remove_dir_all(path.with_extension(""));
+                }
+            } else if !path.with_extension("lock").exists() {
+                // Between making the folder and locking it there is a moment without a lock;
+                // only folders older than that moment are orphans.
+                let old = fs::metadata(path)
+                    .and_then(|metadata| metadata.modified())
+                    .ok()
+                    .and_then(|modified| modified.elapsed().ok())
+                    .is_some_and(|age| age.as_secs() > 60);
+                if old {
+                    let _ = fs::remove_dir_all(path);
+                    let _ = fs::remove_file(path);
+                }
+            }
+        }
+    }
+
+    /// Publishes what a stage wrote: artifacts first, then the manifest, each by a rename. After
+    /// this returns, the stage is done for every runner; before, it is as if it never ran.
+    ///
+    /// # Errors
+    /// If an output is missing or the disk refuses.
+    pub fn publish(
+        &self,
+        stage: &str,
+        material: KeyMaterial,
+        outputs: &[(String, String, PathBuf)],
+        wall_s: f64,
+    ) -> Result<Manifest, StoreError> {
+        let mut records = Vec::with_capacity(outputs.len());
+        for (name, file, path) in outputs {
+            if !path.exists() {
+                return Err(StoreError::MissingOutput {
+                    name: name.clone(),
+                    file: file.clone(),
+                });
+            }
+            let measured = tree::measure(path).map_err(io_error("read", path))?;
+            tree::flush(path).map_err(io_error("write", path))?;
+            let record = OutputRecord {
+                name: name.clone(),
+                file: file.clone(),
+                digest: measured.digest,
+                bytes: measured.bytes,
+                folder: measured.folder,
+            };
+            self.place(path, &record)?;
+            records.push(record);
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            key: material.key(),
+            stage: stage.to_owned(),
+            material,
+            outputs: records,
+            wall_s,
+            made_at_ms: clock::unix_milliseconds(),
+            environment: BTreeMap::from([
+                ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                ("system".to_owned(), std::env::consts::OS.to_owned()),
+                ("processor".to_owned(), std::env::consts::ARCH.to_owned()),
+            ]),
+        };
+        self.write_manifest(&manifest)?;
+        Ok(manifest)
+    }
+
+    fn place(&self, from: &Path, record: &OutputRecord) -> Result<(), StoreError> {
+        let target = self.artifact_path(record.digest);
+        if self.has_artifact(record) && self.check_artifact(record.digest)? == ArtifactState::Intact
+        {
+            return Ok(());
+        }
+        make_parent(&target)?;
+        tree::protect(from).map_err(io_error("protect", from))?;
+        match fs::rename(from, &target) {
+            Ok(()) => Ok(()),
+            // A folder does not replace a folder: the one in the way is damaged, or another
+            // runner placed the same bytes a moment ago.
+            Err(_) if record.folder && target.exists() => {
+                if self.check_artifact(record.digest)? == ArtifactState::Intact {
+                    return Ok(());
+                }
+                self.quarantine(record.digest)?;
+                fs::rename(from, &target).map_err(io_error("write", &target))
+            }
+            Err(error) => Err(io_error("write", &target)(error)),
+        }
+    }
+
+    fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
+        let path = self.manifest_path(manifest.key);
+        make_parent(&path)?;
+        let text = serde_json::to_vec(manifest).map_err(|error| StoreError::DamagedManifest {
+            path: path.clone(),
+            message: error.to_string(),
+        })?;
+        let folder = self.root.join("tmp");
+        let file = tempfile::NamedTempFile::new_in(&folder)
+            .map_err(io_error("create a file in", &folder))?;
+        fs::write(file.path(), text).map_err(io_error("write", &path))?;
+        file.as_file()
+            .sync_data()
+            .map_err(io_error("write", &path))?;
+        file.persist(&path)
+            .map_err(|error| io_error("write", &path)(error.error))?;
+        Ok(())
+    }
+
+    /// Forgets that a stage was made; its artifacts stay until garbage collection.
+    ///
+    /// # Errors
+    /// If the manifest cannot be removed.
+    pub fn forget(&self, key: StageKey) -> Result<(), StoreError> {
+        let path = self.manifest_path(key);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Every key that has a manifest.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    pub fn keys(&self) -> Result<Vec<StageKey>, StoreError> {
+        let mut keys: Vec<StageKey> = self
+            .listed("manifests")?
+            .into_iter()
+            .filter_map(|(name, _)| name.strip_suffix(".json")?.parse().ok())
+            .collect();
+        keys.sort();
+        Ok(keys)
+    }
+
+    /// Every artifact with its path.
+    ///
+    /// # Errors
+    /// If the store cannot be listed.
+    pub fn artifacts(&self) -> Result<Vec<(Digest, PathBuf)>, StoreError> {
+        let mut artifacts: Vec<(Digest, PathBuf)> = self
+            .listed("artifacts")?
+            .into_iter()
+            .filter_map(|(name, path)| Some((name.parse().ok()?, path)))
+            .collect();
+        artifacts.sort();
+        Ok(artifacts)
+    }
+
+    fn listed(&self, folder: &str) -> Result<Vec<(String, PathBuf)>, StoreError> {
+        let root = self.root.join(folder);
+        let mut found = Vec::new();
+        for shard in fs::read_dir(&root).map_err(io_error("list", &root))? {
+            let shard = shard.map_err(io_error("list", &root))?.path();
+            if !shard.is_dir() {
+                continue;
+            }
+            for entry in fs::read_dir(&shard).map_err(io_error("list", &shard))? {
+                let entry = entry.map_err(io_error("list", &shard))?;
+                found.push((
+                    entry.file_name().to_string_lossy().into_owned(),
+                    entry.path(),
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes artifacts that are not in `keep`; returns how many and how many bytes. With
+    /// `dry_run`, only counts.
+    ///
+    /// # Errors
+    /// If something cannot be listed or removed.
+    pub fn remove_artifacts_except(
+        &self,
+        keep: &BTreeSet<Digest>,
+        dry_run: bool,
+    ) -> Result<(usize, u64), StoreError> {
+        let mut count = 0;
+        let mut bytes = 0;
+        for (digest, path) in self.artifacts()? {
+            if keep.contains(&digest) {
+                continue;
+            }
+            bytes += size(&path).map_err(io_error("read", &path))?;
+            count += 1;
+            if !dry_run {
+                let removed = if path.is_dir() {
+                    fs::remove_dir_all(&path)
+                } else {
+                    fs::remove_file(&path)
+                };
+                removed.map_err(io_error("remove", &path))?;
+            }
+        }
+        Ok((count, bytes))
+    }
+}
+
+/// Bytes of a file or of all files below a folder.
+///
+/// # Errors
+/// If something cannot be read.
+pub fn size(path: &Path) -> io::Result<u64> {
+    if fs::metadata(path)?.is_dir() {
+        let mut bytes = 0;
+        for file in tree::files_below(path)? {
+            bytes += fs::metadata(path.join(file))?.len();
+        }
+        return Ok(bytes);
+    }
+    Ok(fs::metadata(path)?.len())
+}
+
+fn make_parent(path: &Path) -> Result<(), StoreError> {
+    let Some(parent) = path.parent() else {
+        return Ok(());
+    };
+    if parent.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(parent).map_err(io_error("create", parent))
+}

@@ -1,0 +1,797 @@
+//! Evaluates templates for cells.
+
+use std::collections::BTreeMap;
+
+use petgraph::algo::toposort;
+use petgraph::graph::NodeIndex;
+use serde_json::{Value, json};
+
+use super::check;
+use super::environment::{Environment, Reads};
+use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};
+use crate::base::nearest::suggestion;
+use crate::base::{Digest, canonical_json};
+use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
+use crate::spec::template::{Template, Unresolved};
+use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError};
+use crate::stage::{Arity, ErasedStage};
+
+/// An instance of a template, or the knowledge that there is none for these values.
+type Instance = Option<NodeIndex>;
+
+/// Instances of one template by what was read to make them.
+type Memory = Vec<(Reads, BTreeMap<Vec<String>, Instance>)>;
+
+struct Builder<'e> {
+    experiment: &'e Experiment,
+    grid: &'e Grid,
+    kinds: &'e [&'static dyn ErasedStage],
+    templates: BTreeMap<&'e str, (usize, &'e StageTemplate)>,
+    memory: Vec<Memory>,
+    interned: BTreeMap<Digest, NodeIndex>,
+    groups: BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>,
+    result: StageGraph,
+    diagnostics: Diagnostics,
+}
+
+/// Builds the graph of an experiment: nodes for every built cell, targets for selected ones.
+///
+/// # Errors
+/// Everything that is wrong with the pipeline for this grid.
+pub fn build(
+    experiment: &Experiment,
+    kinds: &[&'static dyn ErasedStage],
+) -> Result<StageGraph, SpecError> {
+    let mut diagnostics = Diagnostics::default();
+    check::pipeline(
+        &experiment.pipeline,
+        &experiment.grid,
+        kinds,
+        &mut diagnostics,
+    );
+    let structure_is_sound = diagnostics.is_empty();
+    let mut builder = Builder {
+        experiment,
+        grid: &experiment.grid,
+        kinds,
+        templates: experiment
+            .pipeline
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(index, stage)| (stage.name.as_str(), (index, stage)))
+            .collect(),
+        memory: vec![Memory::new(); experiment.pipeline.stages.len()],
+        interned: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        result: StageGraph::default(),
+        diagnostics,
+    };
+    if structure_is_sound {
+        builder.walk();
+    }
+    let Builder {
+        mut result,
+        mut diagnostics,
+        ..
+    } = builder;
+    match toposort(&result.graph, None) {
+        Ok(order) => result.order = order,
+        Err(cycle) => diagnostics.push(
+            "graph::cycle",
+            None,
+            format!("stage `{}` needs itself", result.graph[cycle.node_id()].id),
+            None,
+        ),
+    }
+    diagnostics.into_result(&experiment.sources)?;
+    Ok(result)
+}
+
+impl<'e> Builder<'e> {
+    fn walk(&mut self) {
+        let experiment = self.experiment;
+        let pipeline = &experiment.pipeline;
+        let targets = self.target_templates();
+        let results = &pipeline.results;
+        for (position, cell) in self.grid.cells.iter().enumerate() {
+            if !experiment.is_built(cell) {
+                continue;
+            }
+            let selected = experiment.is_selected(cell);
+            let environment = Environment {
+                grid: self.grid,
+                cell,
+                bound: BTreeMap::new(),
+                variables: &experiment.variables,
+            };
+            for source in &results.metrics {
+                for (node, output) in self.result_source(source, &environment) {
+                    self.result.metrics.push(MetricSource {
+                        cell: position,
+                        node,
+                        output,
+                    });
+                    if selected {
+                        self.want(node);
+                    }
+                }
+            }
+            for (sources, is_audit) in [(&results.choices, false), (&results.audits, true)] {
+                for source in sources {
+                    for found in self.result_source(source, &environment) {
+                        let list = if is_audit {
+                            &mut self.result.audits
+                        } else {
+                            &mut self.result.choices
+                        };
+                        if !list.contains(&found) {
+                            list.push(found);
+                        }
+                        if selected {
+                            self.want(found.0);
+                        }
+                    }
+                }
+            }
+            if selected {
+                for template in &targets {
+                    if let Some(node) = self.instance(template, &environment).0 {
+                        self.want(node);
+                    }
+                }
+            }
+            if !self.diagnostics.is_empty() && position > 0 && position % 64 == 0 {
+                return;
+            }
+        }
+        self.result.targets.sort();
+        self.result.targets.dedup();
+    }
+
+    fn want(&mut self, node: NodeIndex) {
+        if self.result.targets.last() != Some(&node) {
+            self.result.targets.push(node);
+        }
+    }
+
+    /// Templates wanted for every cell: those named, or all that no other template uses.
+    fn target_templates(&self) -> Vec<String> {
+        let pipeline = &self.experiment.pipeline;
+        if !pipeline.targets.is_empty() {
+            return pipeline
+                .targets
+                .iter()
+                .map(|(name, _)| name.clone())
+                .collect();
+        }
+        let results = &pipeline.results;
+        let used: Vec<&str> = pipeline
+            .stages
+            .iter()
+            .flat_map(|stage| &stage.cases)
+            .flat_map(|case| &case.inputs)
+            .flat_map(|input| &input.sources)
+            // Results are wanted through their own sources, with their own `with:`.
+            .chain(&results.metrics)
+            .chain(&results.choices)
+            .chain(&results.audits)
+            .filter_map(|source| match &source.from {
+                SourceKind::Stage { stage, .. } => Some(stage.as_str()),
+                SourceKind::Path { .. } => None,
+            })
+            .collect();
+        pipeline
+            .stages
+            .iter()
+            .map(|stage| stage.name.clone())
+            .filter(|name| !used.contains(&name.as_str()))
+            .collect()
+    }
+
+    fn result_source(
+        &mut self,
+        source: &Source,
+        environment: &Environment<'e>,
+    ) -> Vec<(NodeIndex, usize)> {
+        let mut reads = Reads::default();
+        self.source(source, "", environment, &mut reads)
+            .into_iter()
+            .filter_map(|source| match source.from {
+                SourceReference::Output { node, output } => Some((node, output)),
+                SourceReference::File { .. } => None,
+            })
+            .collect()
+    }
+
+    fn instance(&mut self, template: &str, environment: &Environment<'e>) -> (Instance, Reads) {
+        let Some((index, template)) = self.templates.get(template).copied() else {
+            return (None, Reads::default());
+        };
+        for (reads, known) in &self.memory[index] {
+            // A remembered evaluation applies only if it saw every name that is bound now and
+            // that it would look up; names it did not read cannot matter.
+            let shadowed = reads
+                .axes
+                .iter()
+                .any(|axis| environment.bound.contains_key(&self.grid.axes[*axis].name));
+            let unbound = reads
+                .bound
+                .iter()
+                .any(|name| !environment.bound.contains_key(name));
+            if shadowed || unbound {
+                continue;
+            }
+            if let Some(instance) = known.get(&environment.values(reads)) {
+                return (*instance, reads.clone());
+            }
+        }
+        let mut reads = Reads::default();
+        let instance = self.evaluate(template, environment, &mut reads);
+        let values = environment.values(&reads);
+        let memory = &mut self.memory[index];
+        match memory.iter_mut().find(|(known, _)| *known == reads) {
+            Some((_, known)) => {
+                known.insert(values, instance);
+            }
+            None => memory.push((reads.clone(), BTreeMap::from([(values, instance)]))),
+        }
+        (instance, reads)
+    }
+
+    fn evaluate(
+        &mut self,
+        template: &'e StageTemplate,
+        environment: &Environment<'e>,
+        reads: &mut Reads,
+    ) -> Instance {
+        if !self.holds(&template.when, environment, reads) {
+            return None;
+        }
+        let mut chosen = None;
+        for case in &template.cases {
+            if self.holds(&case.when, environment, reads) {
+                chosen = Some(case);
+                break;
+            }
+        }
+        let Some(case) = chosen else {
+            self.diagnostics.error_with_help(
+                "graph::no_case",
+                template.span,
+                format!(
+                    "no case of stage `{}` applies to {}",
+                    template.name,
+                    self.grid.describe(environment.cell)
+                ),
+                "add a case without `when:` for the rest, or a `when:` on the stage itself",
+            );
+            return None;
+        };
+        let kind = self
+            .kinds
+            .iter()
+            .copied()
+            .find(|kind| kind.name() == case.kind.0)?;
+        let params = self.params(case, kind, environment, reads)?;
+        let mut inputs = Vec::with_capacity(case.inputs.len());
+        for input in &case.inputs {
+            let mut sources = Vec::new();
+            for source in &input.sources {
+                sources.extend(self.source(source, &input.name, environment, reads));
+            }
+            if sources.is_empty() {
+                let needed = kind
+                    .inputs()
+                    .iter()
+                    .find(|declared| declared.name == input.name)
+                    .is_some_and(|declared| declared.arity != Arity::Optional);
+                let all_optional = input.sources.iter().all(|source| source.optional);
+                if needed || !all_optional {
+                    if self.diagnostics.is_empty() {
+                        self.diagnostics.error(
+                            "graph::missing_input",
+                            input.span,
+                            format!(
+                                "nothing is connected to input `{}` of `{}` for {}",
+                                input.name,
+                                template.name,
+                                self.grid.describe(environment.cell)
+                            ),
+                        );
+                    }
+                    return None;
+                }
+                continue;
+            }
+            inputs.push(NodeInput {
+                name: input.name.clone(),
+                sources,
+            });
+        }
+        Some(self.intern(
+            template,
+            kind,
+            params,
+            inputs,
+            &environment.label(reads),
+            case,
+        ))
+    }
+
+    fn intern(
+        &mut self,
+        template: &StageTemplate,
+        kind: &'static dyn ErasedStage,
+        params: Value,
+        inputs: Vec<NodeInput>,
+        label: &str,
+        case: &Case,
+    ) -> NodeIndex {
+        let structure = json!({
+            "kind": kind.name(),
+            "params": params,
+            "inputs": inputs.iter().map(|input| json!([
+                input.name,
+                input.sources.iter().map(|source| match &source.from {
+                    SourceReference::Output { node, output } =>
+                        json!([source.axes, node.index(), output]),
+                    SourceReference::File { path, files } => json!([source.axes, path, files]),
+                }).collect::<Vec<_>>(),
+            ])).collect::<Vec<_>>(),
+        });
+        let digest = Digest::of_bytes(canonical_json(&structure).as_bytes());
+        if let Some(node) = self.interned.get(&digest) {
+            return *node;
+        }
+        let (outputs, placement) = match (kind.outputs(&params), kind.placement(&params)) {
+            (Ok(outputs), Ok(placement)) => (outputs, placement),
+            (Err(error), _) | (_, Err(error)) => {
+                self.diagnostics
+                    .error("graph::params", case.params_span, error.message);
+                (Vec::new(), (crate::base::Lane::Cpu, 1))
+            }
+        };
+        let id = if label.is_empty() {
+            template.name.clone()
+        } else {
+            format!("{}@{label}", template.name)
+        };
+        let node = self.result.graph.add_node(StageNode {
+            id,
+            template: template.name.clone(),
+            kind,
+            params,
+            inputs,
+            outputs,
+            lane: placement.0,
+            threads: placement.1,
+        });
+        let makers: Vec<NodeIndex> = self.result.graph[node]
+            .inputs
+            .iter()
+            .flat_map(|input| &input.sources)
+            .filter_map(|source| match source.from {
+                SourceReference::Output { node, .. } => Some(node),
+                SourceReference::File { .. } => None,
+            })
+            .collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for maker in makers {
+            if seen.insert(maker) {
+                self.result.graph.add_edge(maker, node, ());
+            }
+        }
+        self.interned.insert(digest, node);
+        node
+    }
+
+    fn holds(
+        &mut self,
+        condition: &Condition,
+        environment: &Environment<'e>,
+        reads: &mut Reads,
+    ) -> bool {
+        for (reference, values) in &condition.tests {
+            let template = Template::Whole(reference.clone());
+            let value = match template.resolve(&mut environment.reader(reads)) {
+                Ok(value) => value.unwrap_or(Value::Null),
+                Err(unresolved) => {
+                    self.unresolved(&unresolved);
+                    return false;
+                }
+            };
+            let same = |wanted: &Value| {
+                *wanted == value
+                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a == b)
+            };
+            if !values.iter().any(same) {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn params(
+        &mut self,
+        case: &Case,
+        kind: &'static dyn ErasedStage,
+        environment: &Environment<'e>,
+        reads: &mut Reads,
+    ) -> Option<Value> {
+        let mut params = match case.params.resolve(&mut environment.reader(reads)) {
+            Ok(params) => params.unwrap_or_else(|| json!({})),
+            Err(unresolved) => {
+                self.unresolved(&unresolved);
+                return None;
+            }
+        };
+        // A wrong parameter is reported and taken out, so that the next one is found as well.
+        let mut sound = true;
+        for _ in 0..16 {
+            match kind.complete(&params) {
+                Ok(completed) => return sound.then_some(completed),
+                Err(error) => {
+                    sound = false;
+                    let (message, help) = readable(kind.name(), &error.path, &error.message);
+                    let span = self.param_span(case, &error.path, environment);
+                    self.diagnostics
+                        .push("graph::params", Some(span), message, help);
+                    if !remove(&mut params, &error.path) {
+                        return None;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Where a parameter's value was written: in the pipeline, or behind a reference in the
+    /// experiment.
+    fn param_span(&self, case: &Case, path: &str, environment: &Environment<'e>) -> Span {
+        let mut at = &case.params;
+        let mut span = case.params_span;
+        let mut keys = path.split('.').peekable();
+        while let Some(key) = keys.peek().copied() {
+            match at {
+                Template::Map(entries) => match entries.iter().find(|(name, ..)| name == key) {
+                    Some((_, key_span, value)) => {
+                        span = *key_span;
+                        at = value;
+                        keys.next();
+                    }
+                    None => return span,
+                },
+                Template::Whole(reference) => {
+                    let mut reads = Reads::default();
+                    let resolved = crate::spec::template::resolve_parts(
+                        &reference.path,
+                        &mut environment.reader(&mut reads),
+                    );
+                    let rest: Vec<&str> = keys.collect();
+                    return match resolved {
+                        Ok(resolved) => {
+                            let all: Vec<&str> = resolved.split('.').chain(rest).collect();
+                            self.experiment.span_at(&all).unwrap_or(reference.span)
+                        }
+                        Err(_) => reference.span,
+                    };
+                }
+                _ => return span,
+            }
+        }
+        if let Template::Whole(reference) = at {
+            return self
+                .experiment
+                .span_at(&reference.written().split('.').collect::<Vec<_>>())
+                .unwrap_or(reference.span);
+        }
+        span
+    }
+
+    fn unresolved(&mut self, unresolved: &Unresolved) {
+        let mut names: Vec<String> = self
+            .grid
+            .axes
+            .iter()
+            .map(|axis| axis.name.clone())
+            .collect();
+        if let Value::Object(map) = &self.experiment.variables {
+            flatten(map, "", &mut names);
+        }
+        self.diagnostics.error_with_help(
+            "graph::reference",
+            unresolved.span,
+            format!("`${{{}}}` has no value", unresolved.path),
+            match crate::base::nearest::nearest(&unresolved.path, names.iter().map(String::as_str))
+            {
+                Some(name) => format!("did you mean `${{{name}}}`?"),
+                None => format!(
+                    "add the axis `{0}` to the grid, define it under `variables:`, or write \
+                     `${{{0}?}}` if it may be missing",
+                    unresolved.path
+                ),
+            },
+        );
+    }
+
+    fn source(
+        &mut self,
+        source: &Source,
+        input: &str,
+        environment: &Environment<'e>,
+        reads: &mut Reads,
+    ) -> Vec<NodeSource> {
+        match &source.from {
+            SourceKind::Path { path, files } => {
+                match path.resolve(&mut environment.reader(reads)) {
+                    Ok(Some(Value::String(path))) => vec![NodeSource {
+                        axes: BTreeMap::new(),
+                        from: SourceReference::File {
+                            path,
+                            files: files.clone(),
+                        },
+                    }],
+                    Ok(None) => Vec::new(),
+                    Ok(Some(other)) => {
+                        self.diagnostics.error(
+                            "graph::path",
+                            source.span,
+                            format!("`{other}` is not a path"),
+                        );
+                        Vec::new()
+                    }
+                    Err(_) if source.optional => Vec::new(),
+                    Err(unresolved) => {
+                        self.unresolved(&unresolved);
+                        Vec::new()
+                    }
+                }
+            }
+            SourceKind::Stage {
+                stage,
+                output,
+                with,
+                over,
+            } => {
+                let output = match output {
+                    None => None,
+                    Some(output) => match output.resolve(&mut environment.reader(reads)) {
+                        Ok(Some(Value::String(name))) => Some(name),
+                        Ok(_) => None,
+                        Err(unresolved) => {
+                            self.unresolved(&unresolved);
+                            return Vec::new();
+                        }
+                    },
+                };
+                let mut inner = environment.clone();
+                for (name, value) in with {
+                    match value.resolve(&mut environment.reader(reads)) {
+                        Ok(Some(value)) => {
+                            inner.bound.insert(name.clone(), value);
+                        }
+                        Ok(None) => {}
+                        Err(unresolved) => {
+                            self.unresolved(&unresolved);
+                            return Vec::new();
+                        }
+                    }
+                }
+                let (first, mut inner_reads) = self.instance(stage, &inner);
+                for (name, _) in with {
+                    inner_reads.bound.remove(name);
+                }
+                let mut found = Vec::new();
+                match self.gathered_axes(over) {
+                    None => {
+                        reads.extend(&inner_reads);
+                        if first.is_none() && !source.optional && self.diagnostics.is_empty() {
+                            self.diagnostics.error_with_help(
+                                "graph::no_stage",
+                                source.span,
+                                format!(
+                                    "stage `{stage}` does not exist for {}",
+                                    self.grid.describe(environment.cell)
+                                ),
+                                "its `when:` excludes this cell; add `optional: true` here if it \
+                                 may be missing",
+                            );
+                        }
+                        found.extend(first.map(|node| (node, BTreeMap::new())));
+                    }
+                    Some(over_axes) => {
+                        let outer: Vec<usize> = inner_reads
+                            .axes
+                            .iter()
+                            .copied()
+                            .filter(|axis| !over_axes.contains(axis))
+                            .collect();
+                        let everything = *over == Over::All;
+                        let outer = if everything { Vec::new() } else { outer };
+                        reads.axes.extend(&outer);
+                        reads.bound.extend(inner_reads.bound.iter().cloned());
+                        for cell in self.group(&outer, everything, environment.cell) {
+                            let mut member = inner.clone();
+                            member.cell = &self.grid.cells[cell];
+                            let (node, member_reads) = self.instance(stage, &member);
+                            let Some(node) = node else { continue };
+                            let axes: BTreeMap<String, String> = over_axes
+                                .iter()
+                                .filter(|axis| member_reads.axes.contains(axis))
+                                .filter_map(|axis| {
+                                    let value = self.grid.value(member.cell, *axis)?;
+                                    Some((self.grid.axes[*axis].name.clone(), value.to_string()))
+                                })
+                                .collect();
+                            found.push((node, axes));
+                        }
+                        let mut seen = std::collections::BTreeSet::new();
+                        found.retain(|(node, _)| seen.insert(*node));
+                    }
+                }
+                found
+                    .into_iter()
+                    .filter_map(|(node, axes)| {
+                        let output = self.output(node, output.as_deref(), input, source)?;
+                        Some(NodeSource {
+                            axes,
+                            from: SourceReference::Output { node, output },
+                        })
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    fn gathered_axes(&self, over: &Over) -> Option<Vec<usize>> {
+        let all = || 0..self.grid.axes.len();
+        match over {
+            Over::Nothing => None,
+            Over::All => Some(all().collect()),
+            Over::Search => Some(
+                all()
+                    .filter(|axis| self.grid.axes[*axis].searched)
+                    .collect(),
+            ),
+            Over::Axes(names) => Some(
+                all()
+                    .filter(|axis| names.contains(&self.grid.axes[*axis].name))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Cells that agree with `cell` on the given axes. Gathering over everything takes what
+    /// `--only` picks; other gathers take all, so that a search is complete for any selection.
+    fn group(&mut self, axes: &[usize], only_selected: bool, cell: &Cell) -> Vec<usize> {
+        let experiment = self.experiment;
+        let grid = self.grid;
+        let project =
+            |cell: &Cell| -> Vec<u32> { axes.iter().map(|axis| cell.positions()[*axis]).collect() };
+        let groups = self
+            .groups
+            .entry((axes.to_vec(), only_selected))
+            .or_insert_with(|| {
+                let mut groups: BTreeMap<Vec<u32>, Vec<usize>> = BTreeMap::new();
+                for (position, cell) in grid.cells.iter().enumerate() {
+                    let wanted = if only_selected {
+                        experiment.is_selected(cell)
+                    } else {
+                        experiment.is_built(cell)
+                    };
+                    if wanted {
+                        groups.entry(project(cell)).or_default().push(position);
+                    }
+                }
+                groups
+            });
+        groups.get(&project(cell)).cloned().unwrap_or_default()
+    }
+
+    fn output(
+        &mut self,
+        node: NodeIndex,
+        wanted: Option<&str>,
+        input: &str,
+        source: &Source,
+    ) -> Option<usize> {
+        let stage = &self.result.graph[node];
+        let named = |name: &str| stage.outputs.iter().position(|output| output.name == name);
+        let found = match wanted {
+            Some(name) => named(name),
+            None if stage.outputs.len() == 1 => Some(0),
+            None => named(input),
+        };
+        if found.is_none() {
+            let names: Vec<String> = stage
+                .outputs
+                .iter()
+                .map(|output| output.name.clone())
+                .collect();
+            let (message, help) = match wanted {
+                Some(name) => (
+                    format!("stage `{}` has no output `{name}`", stage.template),
+                    suggestion(name, names.iter().map(String::as_str)),
+                ),
+                None => (
+                    format!(
+                        "stage `{}` has several outputs: {}",
+                        stage.template,
+                        names.join(", ")
+                    ),
+                    format!(
+                        "say which: `{}/{}`",
+                        stage.template,
+                        names.first().map_or("", String::as_str)
+                    ),
+                ),
+            };
+            self.diagnostics
+                .error_with_help("graph::output", source.span, message, help);
+        }
+        found
+    }
+}
+
+/// Turns serde's words about a parameter into ours, with the nearest name.
+fn readable(kind: &str, path: &str, message: &str) -> (String, Option<String>) {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if let Some((wrong, allowed)) = quoted.split_first() {
+        if message.starts_with("unknown field") {
+            return (
+                format!("`{wrong}` is not a parameter of kind `{kind}`"),
+                Some(suggestion(wrong, allowed.iter().copied())),
+            );
+        }
+        if message.starts_with("unknown variant") {
+            return (
+                format!("`{wrong}` is not a value of `{path}`"),
+                Some(suggestion(wrong, allowed.iter().copied())),
+            );
+        }
+        if message.starts_with("missing field") {
+            return (
+                format!("kind `{kind}` needs the parameter `{wrong}`"),
+                Some(format!("add `{wrong}:` under `params:`")),
+            );
+        }
+    }
+    if path.is_empty() {
+        (format!("kind `{kind}`: {message}"), None)
+    } else {
+        (format!("`{path}`: {message}"), None)
+    }
+}
+
+/// Takes a parameter out; `false` if there is none at that path.
+fn remove(params: &mut Value, path: &str) -> bool {
+    let mut keys: Vec<&str> = path.split('.').collect();
+    let Some(last) = keys.pop().filter(|last| !last.is_empty()) else {
+        return false;
+    };
+    let mut at = params;
+    for key in keys {
+        match at.get_mut(key) {
+            Some(next) => at = next,
+            None => return false,
+        }
+    }
+    at.as_object_mut()
+        .is_some_and(|map| map.shift_remove(last).is_some())
+}
+
+fn flatten(map: &serde_json::Map<String, Value>, prefix: &str, names: &mut Vec<String>) {
+    for (key, value) in map {
+        let name = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        if let Value::Object(inner) = value {
+            flatten(inner, &name, names);
+        } else {
+            names.push(name);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What a template sees while it is evaluated, and what it looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::base::canonical_json;
+use crate::spec::template::Lookup;
+use crate::spec::{Cell, Grid};
+
+/// Names that were looked up and can differ between evaluations.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Reads {
+    /// Axes by position in the grid.
+    pub(super) axes: BTreeSet<usize>,
+    /// Names given by `with:`.
+    pub(super) bound: BTreeSet<String>,
+}
+
+impl Reads {
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.axes.extend(&other.axes);
+        self.bound.extend(other.bound.iter().cloned());
+    }
+}
+
+/// A cell, and values given by `with:` on the way down.
+#[derive(Debug, Clone)]
+pub(super) struct Environment<'e> {
+    pub(super) grid: &'e Grid,
+    pub(super) cell: &'e Cell,
+    pub(super) bound: BTreeMap<String, Value>,
+    pub(super) variables: &'e Value,
+}
+
+impl<'e> Environment<'e> {
+    /// The values of names, for remembering an evaluation.
+    pub(super) fn values(&self, reads: &Reads) -> Vec<String> {
+        let mut values = Vec::with_capacity(reads.axes.len() + reads.bound.len());
+        for axis in &reads.axes {
+            values.push(
+                self.cell
+                    .position(*axis)
+                    .map_or_else(String::new, |position| position.to_string()),
+            );
+        }
+        for name in &reads.bound {
+            values.push(
+                self.bound
+                    .get(name)
+                    .map_or_else(String::new, canonical_json),
+            );
+        }
+        values
+    }
+
+    /// `k=16,seed=0`: what tells this instance from the others of its template.
+    pub(super) fn label(&self, reads: &Reads) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        for axis in &reads.axes {
+            if let (Some(value), Some(axis)) =
+                (self.grid.value(self.cell, *axis), self.grid.axes.get(*axis))
+            {
+                parts.push(format!("{}={value}", axis.name));
+            }
+        }
+        for name in &reads.bound {
+            if let Some(value) = self.bound.get(name) {
+                let text = match value {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                parts.push(format!("{name}={text}"));
+            }
+        }
+        parts.join(",")
+    }
+
+    pub(super) fn reader<'r>(&'r self, reads: &'r mut Reads) -> Reader<'e, 'r> {
+        Reader {
+            environment: self,
+            reads,
+        }
+    }
+}
+
+/// Looks names up and remembers which.
+pub(super) struct Reader<'e, 'r> {
+    environment: &'r Environment<'e>,
+    reads: &'r mut Reads,
+}
+
+impl Lookup for Reader<'_, '_> {
+    fn lookup(&mut self, path: &str) -> Option<Value> {
+        let environment = self.environment;
+        if let Some(value) = environment.bound.get(path) {
+            self.reads.bound.insert(path.to_owned());
+            return Some(value.clone());
+        }
+        if let Some(axis) = environment.grid.axis(path) {
+            self.reads.axes.insert(axis);
+            return environment
+                .grid
+                .value(environment.cell, axis)
+                .map(crate::spec::Scalar::to_json);
+        }
+        if path == "search" {
+            return Some(self.search());
+        }
+        let mut at = environment.variables;
+        for key in path.split('.') {
+            at = at.get(key)?;
+        }
+        (!at.is_null()).then(|| at.clone())
+    }
+}
+
+impl Reader<'_, '_> {
+    /// `${search}`: the cell's hyper-parameters as a mapping.
+    fn search(&mut self) -> Value {
+        let environment = self.environment;
+        let mut map = serde_json::Map::new();
+        for (index, axis) in environment.grid.axes.iter().enumerate() {
+            if axis.searched {
+                self.reads.axes.insert(index);
+                if let Some(value) = environment.grid.value(environment.cell, index) {
+                    map.insert(axis.name.clone(), value.to_json());
+                }
+            }
+        }
+        Value::Object(map)
+    }
+}

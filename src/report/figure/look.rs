@@ -1,0 +1,149 @@
+//! How a system looks in every figure: colour, marker and dashes, all three so that a figure
+//! reads without colour too.
+//!
+//! Colours are the Okabe–Ito palette, which people with the common colour vision deficiencies
+//! can tell apart. A method keeps its look from figure to figure, whatever else is in it.
+
+use plotters::style::RGBColor;
+
+use crate::results::{Group, System};
+
+const BLACK: RGBColor = RGBColor(0, 0, 0);
+const ORANGE: RGBColor = RGBColor(230, 159, 0);
+const SKY_BLUE: RGBColor = RGBColor(86, 180, 233);
+const GREEN: RGBColor = RGBColor(0, 158, 115);
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const VERMILLION: RGBColor = RGBColor(213, 94, 0);
+const PURPLE: RGBColor = RGBColor(204, 121, 167);
+
+/// The shape of a marker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marker {
+    Circle,
+    Square,
+    Diamond,
+    Up,
+    Down,
+    Plus,
+    Cross,
+    Star,
+}
+
+/// Lengths of ink and gap in turn, in logical pixels; empty for a line without gaps.
+pub(super) type Dashes = &'static [f64];
+
+/// How a system is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Look {
+    pub(super) colour: RGBColor,
+    /// Yardsticks are lines without markers.
+    pub(super) marker: Option<Marker>,
+    pub(super) dashes: Dashes,
+}
+
+/// Methods that have a look of their own.
+const KNOWN: [(&str, RGBColor, Marker); 7] = [
+    ("gru4rec", BLUE, Marker::Circle),
+    ("caser", ORANGE, Marker::Square),
+    ("sasrec", GREEN, Marker::Up),
+    ("dros", SKY_BLUE, Marker::Diamond),
+    ("gru_bert", PURPLE, Marker::Down),
+    ("dros_bert", BLACK, Marker::Cross),
+    ("tallrec", VERMILLION, Marker::Star),
+];
+
+/// Markers of a method's variants after the first; the colour stays the method's.
+const VARIANTS: [(&str, Marker, Dashes); 2] = [
+    ("AT", Marker::Plus, &[2.0, 5.0]),
+    ("RT", Marker::Diamond, &[11.0, 5.0]),
+];
+
+/// Looks of whatever has none of its own, taken in turn.
+const OTHERS: [(RGBColor, Marker, Dashes); 4] = [
+    (BLACK, Marker::Square, &[11.0, 5.0]),
+    (PURPLE, Marker::Plus, &[11.0, 5.0]),
+    (GREEN, Marker::Circle, &[4.0, 4.0]),
+    (ORANGE, Marker::Down, &[4.0, 4.0]),
+];
+
+const GREYS: [(RGBColor, Dashes); 4] = [
+    (RGBColor(40, 40, 40), &[13.0, 6.0]),
+    (RGBColor(90, 90, 90), &[3.0, 4.0]),
+    (RGBColor(60, 60, 60), &[13.0, 4.0, 3.0, 4.0]),
+    (RGBColor(110, 110, 110), &[6.0, 8.0]),
+];
+
+/// Gives each of the systems its look, in their order.
+pub(super) fn looks(systems: &[System]) -> Vec<Look> {
+    let (mut grey, mut other) = (0, 0);
+    systems
+        .iter()
+        .map(|system| {
+            if system.group() == Group::Trivial {
+                // The share of likes is the one that matters most and has the firmest line.
+                let (colour, dashes) = match system.method.as_str() {
+                    "like_share" => GREYS[0],
+                    "majority" => GREYS[1],
+                    "item_mean" => GREYS[2],
+                    _ => {
+                        grey += 1;
+                        GREYS[(2 + grey) % GREYS.len()]
+                    }
+                };
+                return Look {
+                    colour,
+                    marker: None,
+                    dashes,
+                };
+            }
+            let known = KNOWN.iter().find(|(name, ..)| *name == system.method);
+            let variant = VARIANTS
+                .iter()
+                .find(|(name, ..)| Some(*name) == system.variant.as_deref());
+            match (known, variant) {
+                (Some(&(_, colour, marker)), None) => Look {
+                    colour,
+                    marker: Some(marker),
+                    dashes: &[],
+                },
+                (Some(&(_, colour, _)), Some(&(_, marker, dashes))) => Look {
+                    colour,
+                    marker: Some(marker),
+                    dashes,
+                },
+                (None, _) => {
+                    let (colour, marker, dashes) = OTHERS[other % OTHERS.len()];
+                    other += 1;
+                    Look {
+                        colour,
+                        marker: Some(marker),
+                        dashes,
+                    }
+                }
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::METHODS;
+
+    #[test]
+    fn no_two_of_the_known_methods_look_alike() {
+        let systems: Vec<System> = METHODS
+            .iter()
+            .map(|method| System::new(method.name, None))
+            .chain([
+                System::new("tallrec", Some("AT")),
+                System::new("tallrec", Some("RT")),
+                System::new("somebody's own", None),
+            ])
+            .collect();
+        let looks = looks(&systems);
+        for (at, look) in looks.iter().enumerate() {
+            assert!(!looks[..at].contains(look), "{:?}", systems[at]);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Everything a report is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::results::ResultSet;
+
+/// Everything a report is made of. Two equal inputs give the same bytes.
+#[derive(Debug, Clone)]
+pub struct ReportInput<'a> {
+    /// Name of the experiment; rows of other experiments in the set are left aside.
+    pub experiment: String,
+    /// What the experiment is about, as its author wrote it.
+    pub description: String,
+    /// The rows.
+    pub results: &'a ResultSet,
+    /// What was asked for and has no result, and why.
+    pub missing: Vec<Missing>,
+    /// Whether the paper's numbers stand beside ours: only where the data are the paper's.
+    pub show_paper: bool,
+    /// The data audit of each domain: `findings` as `[{severity, text}]`, and any numbers.
+    pub audits: BTreeMap<String, Value>,
+    /// What searches over hyper-parameters chose.
+    pub choices: Vec<Choice>,
+    /// The fidelity keys in force.
+    pub fidelity: BTreeMap<String, String>,
+    /// The digests of the data the results come from, by name.
+    pub data: BTreeMap<String, String>,
+    /// Anything else that says where the results come from: program version, model, device class.
+    pub provenance: BTreeMap<String, String>,
+}
+
+impl<'a> ReportInput<'a> {
+    /// An input with nothing but rows, beside the paper's numbers.
+    #[must_use]
+    pub fn new(experiment: &str, results: &'a ResultSet) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            description: String::new(),
+            results,
+            missing: Vec::new(),
+            show_paper: true,
+            audits: BTreeMap::new(),
+            choices: Vec::new(),
+            fidelity: BTreeMap::new(),
+            data: BTreeMap::new(),
+            provenance: BTreeMap::new(),
+        }
+    }
+}
+
+/// Something that was asked for and has no result.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Missing {
+    /// Why there is none.
+    pub reason: MissingReason,
+    /// The name of a method (which then gets an empty row in the tables), or any other words.
+    pub what: String,
+    /// More about the reason, such as the message of a failure; may be empty.
+    pub detail: String,
+}
+
+impl Missing {
+    /// Something missing, without more about the reason.
+    #[must_use]
+    pub fn new(what: &str, reason: MissingReason) -> Self {
+        Self {
+            reason,
+            what: what.to_owned(),
+            detail: String::new(),
+        }
+    }
+}
+
+/// Why something has no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MissingReason {
+    /// This program cannot do it yet.
+    NotBuilt,
+    /// It was tried and failed.
+    Failed,
+    /// It was not tried.
+    NotRun,
+}
+
+impl fmt::Display for MissingReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::NotBuilt => "not built yet",
+            Self::Failed => "failed",
+            Self::NotRun => "not run",
+        })
+    }
+}
+
+/// What a search over hyper-parameters chose for one case.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Choice {
+    /// The case: `gru4rec, movie, K = 16`.
+    pub case: String,
+    /// The choice: `weight_decay = 1e-5`.
+    pub chosen: String,
+    /// How it came out ahead: `validation AUC 0.531, next 0.529`; may be empty.
+    pub because: String,
+}

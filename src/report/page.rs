@@ -1,0 +1,368 @@
+//! The page of an experiment, `report.md`: words first, then tables, figures, data, choices and
+//! where the numbers come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::audit;
+use super::figure::Figure;
+use super::input::ReportInput;
+use super::markdown::{MarkdownTable, one_line};
+use super::table::{Table, missing_lines};
+use super::view::{MAIN_METRIC, Pair, View, is_better};
+use super::words;
+use crate::results::{Group, System, metric};
+
+/// A figure on the page: drawn beside it, or why it is not.
+#[derive(Debug, Clone, Copy)]
+pub struct PlacedFigure<'a> {
+    /// The figure.
+    pub figure: &'static Figure,
+    /// Why it could not be drawn.
+    pub not_drawn: Option<&'a str>,
+}
+
+/// Writes the page.
+#[must_use]
+pub fn render(
+    input: &ReportInput<'_>,
+    tables: &[&'static Table],
+    figures: &[PlacedFigure<'_>],
+) -> String {
+    let mut blocks = vec![format!("# {}", one_line(&input.experiment))];
+    let description = input.description.trim();
+    if !description.is_empty() {
+        blocks.push(description.to_owned());
+    }
+    blocks.push("## Summary".to_owned());
+    blocks.extend(summary(input));
+    for table in tables {
+        blocks.push(format!("## Table: {}", table.name));
+        blocks.push(deepen((table.render)(input).trim_end()));
+    }
+    for placed in figures {
+        let Figure { name, summary, .. } = placed.figure;
+        blocks.push(format!("## Figure: {name}"));
+        blocks.push(match placed.not_drawn {
+            None => format!(
+                "![{summary}]({name}.png)\n\nThe same as vectors: [{name}.svg]({name}.svg)."
+            ),
+            Some(reason) => format!("Not drawn: {}.", one_line(reason)),
+        });
+    }
+    blocks.extend(data(input));
+    blocks.extend(choices(input));
+    blocks.extend(pairs_of_texts(
+        "Fidelity",
+        ["key", "value"],
+        &input.fidelity,
+    ));
+    blocks.extend(provenance(input));
+    blocks.join("\n\n") + "\n"
+}
+
+/// Puts the headings of a table one level deeper, under the page's own.
+fn deepen(markdown: &str) -> String {
+    markdown
+        .lines()
+        .map(|line| {
+            if line.starts_with("##") {
+                format!("#{line}")
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn summary(input: &ReportInput<'_>) -> Vec<String> {
+    let view = View::new(input, "test");
+    if view.is_empty() {
+        let mut blocks = vec!["No result on the test split yet.".to_owned()];
+        blocks.extend(missing_lines(input));
+        return blocks;
+    }
+    let mut blocks = vec!["What was run:".to_owned(), list(&what_was_run(&view))];
+    for pair in view.pairs() {
+        let lines = what_came_out(&view, &pair);
+        if !lines.is_empty() {
+            blocks.push(format!(
+                "What came out, {pair} ({}, mean over seeds; in brackets the distance to the \
+                 best trivial baseline at the same K):",
+                metric::style(MAIN_METRIC).heading(MAIN_METRIC)
+            ));
+            blocks.push(list(&lines));
+        }
+    }
+    blocks.push("What to doubt:".to_owned());
+    blocks.push(list(&what_to_doubt(input, &view)));
+    blocks
+}
+
+fn what_was_run(view: &View) -> Vec<String> {
+    let mut systems: BTreeSet<System> = BTreeSet::new();
+    let mut shots: BTreeSet<Option<u64>> = BTreeSet::new();
+    let mut seeds: BTreeSet<u64> = BTreeSet::new();
+    let mut rows: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (cell, summary) in view.cells() {
+        systems.insert(cell.system.clone());
+        // A yardstick without K is no zero-shot experiment.
+        if cell.k.is_some() || cell.system.group() == Group::System {
+            shots.insert(cell.k);
+        }
+        seeds.extend(&summary.seeds);
+        let entry = rows.entry(&cell.test_domain).or_insert(summary.n);
+        *entry = (entry.0.min(summary.n.0), entry.1.max(summary.n.1));
+    }
+    let of_group = |group: Group| -> Vec<String> {
+        systems
+            .iter()
+            .filter(|system| system.group() == group)
+            .map(ToString::to_string)
+            .collect()
+    };
+    let named = |names: &[String]| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
+    let pairs: Vec<String> = view.pairs().iter().map(ToString::to_string).collect();
+    let rows: Vec<String> = rows
+        .into_iter()
+        .map(|(domain, (least, most))| format!("{domain} {}", words::range(least, most)))
+        .collect();
+    let seeds: Vec<String> = seeds.iter().map(ToString::to_string).collect();
+    let shots: Vec<Option<u64>> = shots.into_iter().collect();
+    vec![
+        format!("systems: {}", named(&of_group(Group::System))),
+        format!("trivial baselines: {}", named(&of_group(Group::Trivial))),
+        format!("trained → tested: {}", pairs.join("; ")),
+        format!("training samples: {}", words::all_shots(&shots)),
+        format!("seeds: {} ({})", seeds.len(), seeds.join(", ")),
+        format!("rows of the test split: {}", rows.join("; ")),
+    ]
+}
+
+/// One line for the best trivial baseline and one for each system.
+fn what_came_out(view: &View, pair: &Pair) -> Vec<String> {
+    let style = metric::style(MAIN_METRIC);
+    let shots = view.shots(pair, MAIN_METRIC);
+    let mut lines = Vec::new();
+    let bars: Vec<String> = shots
+        .iter()
+        .filter_map(|&k| {
+            let (system, mean) = view.best_trivial(pair, MAIN_METRIC, k)?;
+            Some(format!(
+                "{} at {} ({system})",
+                style.show(mean),
+                words::shots(k)
+            ))
+        })
+        .collect();
+    lines.push(if bars.is_empty() {
+        "best trivial baseline: there is none, so nothing below says whether a model is worth it"
+            .to_owned()
+    } else {
+        format!("best trivial baseline: {}", bars.join("; "))
+    });
+    let systems = view.systems(pair, MAIN_METRIC);
+    for system in systems
+        .iter()
+        .filter(|system| system.group() == Group::System)
+    {
+        let mut beaten = 0;
+        let mut compared = 0;
+        let values: Vec<String> = shots
+            .iter()
+            .filter_map(|&k| {
+                let entry = view.entry(pair, MAIN_METRIC, system, k)?;
+                let at = words::shots(k);
+                let Some(mean) = entry.summary.mean() else {
+                    return Some(format!("undefined at {at}"));
+                };
+                let distance = view
+                    .best_trivial(pair, MAIN_METRIC, k)
+                    .map(|(_, bar)| {
+                        compared += 1;
+                        beaten += usize::from(is_better(style, mean, bar));
+                        format!(" [{:+.*}]", style.digits, (mean - bar) * style.scale)
+                    })
+                    .unwrap_or_default();
+                Some(format!("{}{distance} at {at}", style.show(mean)))
+            })
+            .collect();
+        if values.is_empty() {
+            continue;
+        }
+        let verdict = match (beaten, compared) {
+            (_, 0) => "",
+            (0, _) => "; never beats the best trivial baseline",
+            (beaten, compared) if beaten == compared => {
+                "; beats the best trivial baseline at every K"
+            }
+            _ => "; beats the best trivial baseline at some K only",
+        };
+        lines.push(format!("{system}: {}{verdict}", values.join(", ")));
+    }
+    lines
+}
+
+fn what_to_doubt(input: &ReportInput<'_>, view: &View) -> Vec<String> {
+    let mut lines = Vec::new();
+    let seeds = view.seeds();
+    if seeds < 5 {
+        lines.push(format!(
+            "{}, where the paper has 5: {}",
+            words::count(seeds, "seed"),
+            if seeds < 2 {
+                "nothing is known about the spread"
+            } else {
+                "the standard deviations are rough, and close systems cannot be told apart"
+            }
+        ));
+    }
+    let fewer = view
+        .cells()
+        .filter(|(cell, summary)| cell.k.is_some() && summary.seeds.len() < seeds)
+        .count();
+    if fewer > 0 {
+        lines.push(format!(
+            "{} fewer than {}",
+            if fewer == 1 {
+                "1 cell has".to_owned()
+            } else {
+                format!("{fewer} cells have")
+            },
+            words::count(seeds, "seed")
+        ));
+    }
+    let undefined: usize = view.cells().map(|(_, summary)| summary.undefined).sum();
+    if undefined > 0 {
+        lines.push(format!(
+            "{} undefined, which the means leave out",
+            if undefined == 1 {
+                "1 value is".to_owned()
+            } else {
+                format!("{undefined} values are")
+            }
+        ));
+    }
+    for pair in view.pairs() {
+        let systems = view.systems(&pair, MAIN_METRIC);
+        let gaps: usize = view
+            .shots(&pair, MAIN_METRIC)
+            .iter()
+            .map(|&k| {
+                systems
+                    .iter()
+                    .filter(|system| view.entry(&pair, MAIN_METRIC, system, k).is_none())
+                    .count()
+            })
+            .sum();
+        if gaps > 0 {
+            lines.push(format!(
+                "{pair}: {} without a result (— in the table)",
+                words::count(gaps, "cell")
+            ));
+        }
+        if !systems
+            .iter()
+            .any(|system| system.group() == Group::Trivial)
+        {
+            lines.push(format!(
+                "{pair}: no trivial baseline stands beside the systems"
+            ));
+        }
+    }
+    lines.extend(
+        missing_lines(input)
+            .into_iter()
+            .map(|line| line.trim_end_matches('.').to_owned()),
+    );
+    for (domain, value) in &input.audits {
+        for finding in audit::findings(value) {
+            if finding.is_serious() {
+                lines.push(format!("data of {domain}: {}", finding.text));
+            }
+        }
+    }
+    if lines.is_empty() {
+        lines.push("nothing that this page can see".to_owned());
+    }
+    lines
+}
+
+fn data(input: &ReportInput<'_>) -> Vec<String> {
+    if input.audits.is_empty() {
+        return Vec::new();
+    }
+    let mut blocks = vec!["## Data".to_owned()];
+    for (domain, value) in &input.audits {
+        blocks.push(format!("### {domain}"));
+        blocks.extend(audit::render(value));
+    }
+    blocks
+}
+
+fn choices(input: &ReportInput<'_>) -> Vec<String> {
+    if input.choices.is_empty() {
+        return Vec::new();
+    }
+    let mut table = MarkdownTable::of_texts(&["case", "chosen", "because"]);
+    let mut choices = input.choices.clone();
+    choices.sort_by(|left, right| crate::results::natural::natural(&left.case, &right.case));
+    for choice in choices {
+        table.row(vec![choice.case, choice.chosen, choice.because]);
+    }
+    vec![
+        "## Choices by search".to_owned(),
+        table.render().trim_end().to_owned(),
+    ]
+}
+
+fn pairs_of_texts(title: &str, header: [&str; 2], map: &BTreeMap<String, String>) -> Vec<String> {
+    if map.is_empty() {
+        return Vec::new();
+    }
+    let mut table = MarkdownTable::of_texts(&header);
+    for (key, value) in map {
+        table.row(vec![key.clone(), value.clone()]);
+    }
+    vec![format!("## {title}"), table.render().trim_end().to_owned()]
+}
+
+fn provenance(input: &ReportInput<'_>) -> Vec<String> {
+    let mut map = input.provenance.clone();
+    map.insert(
+        "results.csv".to_owned(),
+        format!(
+            "{}, blake3 {}",
+            words::count(input.results.len(), "row"),
+            input.results.digest()
+        ),
+    );
+    for (name, digest) in &input.data {
+        map.insert(format!("data: {name}"), digest.clone());
+    }
+    let stages: BTreeSet<_> = input
+        .results
+        .rows()
+        .iter()
+        .map(|row| row.stage_key)
+        .collect();
+    map.insert(
+        "stages".to_owned(),
+        format!("{} (keys in results.csv)", stages.len()),
+    );
+    pairs_of_texts("Provenance", ["what", "which"], &map)
+}
+
+fn list(lines: &[String]) -> String {
+    lines
+        .iter()
+        .map(|line| format!("- {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

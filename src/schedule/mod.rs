@@ -1,0 +1,19 @@
+//! Runs a plan: one dispatcher owns all state, workers only send messages.
+//!
+//! - A stage becomes *ready* when everything it uses is made. Its key is then known; if the store
+//!   has a manifest for it, the stage is fresh after all (early cutoff, or another runner made
+//!   it) and nothing runs.
+//! - Ready stages that must run wait for a place on their lane, longest remaining path first.
+//! - A stage whose lock another runner holds is set aside and looked at again, while others run.
+//! - Before a stage runs, the bytes of its inputs are compared with their digests. Missing or
+//!   damaged bytes send their maker back to work, once, and the stage waits for it.
+//! - A failure skips what depends on it and nothing else.
+
+mod dispatcher;
+mod forecast;
+mod interrupt;
+mod pools;
+mod worker;
+
+pub use dispatcher::{NodeState, Options, RunSummary, run};
+pub use interrupt::Interrupt;

@@ -1,0 +1,177 @@
+//! What happens on a worker thread: verify inputs, run, publish.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use petgraph::graph::NodeIndex;
+use serde_json::Value;
+
+use crate::artifact::files::Seen;
+use crate::artifact::manifest::{KeyMaterial, Manifest};
+use crate::artifact::{ArtifactState, StageLock, Store, StoreError};
+use crate::base::{Emitter, clock};
+use crate::stage::{ErasedStage, InputArtifact, OutputDeclaration, StageContext, StageError};
+
+/// An artifact that a stage will read, with its maker.
+#[derive(Debug)]
+pub(super) struct WorkInput {
+    pub(super) name: String,
+    pub(super) artifact: InputArtifact,
+    /// The stage that made it; none for a user's file.
+    pub(super) maker: Option<NodeIndex>,
+    /// The state in which a user's file was hashed.
+    pub(super) seen: Option<Seen>,
+}
+
+/// Everything a worker needs; owns the stage's lock until the stage is published.
+pub(super) struct Work {
+    pub(super) id: String,
+    pub(super) kind: &'static dyn ErasedStage,
+    pub(super) params: Value,
+    pub(super) material: KeyMaterial,
+    pub(super) inputs: Vec<WorkInput>,
+    pub(super) outputs: Vec<OutputDeclaration>,
+    pub(super) threads: usize,
+    pub(super) emitter: Emitter,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) log: PathBuf,
+    pub(super) locks: Vec<StageLock>,
+}
+
+/// How work ended.
+pub(super) enum Outcome {
+    /// Published.
+    Made(Manifest),
+    /// Inputs' bytes are missing or damaged; their makers have to run again.
+    InputsLost(Vec<(NodeIndex, ArtifactState)>),
+    /// The stage failed.
+    Failed(String, Option<PathBuf>),
+    /// The stage was asked to stop.
+    Cancelled,
+}
+
+pub(super) fn work(work: Work, store: &Store) -> Outcome {
+    let outcome = match attempt(&work, store) {
+        Ok(outcome) => outcome,
+        Err(StageError::Cancelled) => Outcome::Cancelled,
+        Err(error) => {
+            let log = work.log.exists().then(|| work.log.clone());
+            Outcome::Failed(full_message(&error), log)
+        }
+    };
+    // Only now, with the manifest in place, may another runner look.
+    drop(work.locks);
+    outcome
+}
+
+fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
+    let lost = lost_inputs(work, store)?;
+    if !lost.is_empty() {
+        return Ok(Outcome::InputsLost(lost));
+    }
+    let scratch = store.scratch().map_err(StageError::other)?;
+    let outputs: BTreeMap<String, PathBuf> = work
+        .outputs
+        .iter()
+        .map(|output| (output.name.clone(), scratch.path().join(&output.file)))
+        .collect();
+    let mut inputs: BTreeMap<String, Vec<InputArtifact>> = BTreeMap::new();
+    for input in &work.inputs {
+        inputs
+            .entry(input.name.clone())
+            .or_default()
+            .push(input.artifact.clone());
+    }
+    let context = StageContext::new(
+        inputs,
+        outputs,
+        scratch.path().to_owned(),
+        work.emitter.clone(),
+    )
+    .with_log(work.log.clone())
+    .with_threads(work.threads)
+    .with_cancellation(Arc::clone(&work.stop));
+    let started = clock::now();
+    catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
+        .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
+    let wall_s = started.elapsed().as_secs_f64();
+    for input in &work.inputs {
+        if let Some(changed) = input.seen.as_ref().and_then(Seen::changed) {
+            return Err(StageError::input(format!(
+                "`{}` changed while the stage was reading it",
+                changed.display()
+            ))
+            .with_help("run the same command again once nothing writes to it"));
+        }
+    }
+    let published: Vec<(String, String, PathBuf)> = work
+        .outputs
+        .iter()
+        .map(|output| {
+            (
+                output.name.clone(),
+                output.file.clone(),
+                scratch.path().join(&output.file),
+            )
+        })
+        .collect();
+    let manifest = store
+        .publish(&work.id, work.material.clone(), &published, wall_s)
+        .map_err(StageError::other)?;
+    // A log of a stage that went well explains nothing any more.
+    let _ = fs::remove_file(&work.log);
+    Ok(Outcome::Made(manifest))
+}
+
+fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactState)>, StageError> {
+    let mut lost = Vec::new();
+    for input in &work.inputs {
+        let Some(maker) = input.maker else { continue };
+        let state = store
+            .check_artifact(input.artifact.digest)
+            .map_err(StageError::other)?;
+        if state == ArtifactState::Corrupt {
+            store
+                .quarantine(input.artifact.digest)
+                .map_err(StageError::other)?;
+        }
+        if state != ArtifactState::Intact && !lost.contains(&(maker, state)) {
+            lost.push((maker, state));
+        }
+    }
+    Ok(lost)
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|message| (*message).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+/// The message with its causes, each said once.
+fn full_message(error: &StageError) -> String {
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        source = cause.source();
+    }
+    if let StageError::Other(inner) = error
+        && let Some(StoreError::Io { .. }) = inner.downcast_ref::<StoreError>()
+        && !message.contains("finished work is kept")
+        && message.contains("No space left")
+    {
+        message.push_str("\n  help: free some space and run the same command again");
+    }
+    message
+}

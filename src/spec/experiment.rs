@@ -1,0 +1,533 @@
+//! An experiment: what a person writes under `experiments/`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::grid::{self, Grid, STANDARD_AXES};
+use super::only::{self, Selection};
+use super::overrides;
+use super::pipeline::{self, Pipeline};
+use super::source::{Diagnostics, Sources, SpecError};
+use super::yaml::{Content, Node, parse};
+use super::{data, fidelity};
+use crate::base::nearest::{nearest, suggestion};
+
+/// The keys of an experiment file.
+pub const KEYS: [&str; 9] = [
+    "experiment",
+    "description",
+    "pipeline",
+    "grid",
+    "fidelity",
+    "data",
+    "settings",
+    "variables",
+    "report",
+];
+
+/// The keys of `report:`.
+pub const REPORT_KEYS: [&str; 2] = ["tables", "figures"];
+
+/// Names that the program knows and the files may use.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Vocabulary {
+    /// Methods that are built.
+    pub methods: &'static [&'static str],
+    /// Methods that are known by name and not built yet.
+    pub planned_methods: &'static [&'static str],
+    /// Tables of a report.
+    pub tables: &'static [&'static str],
+    /// Figures of a report.
+    pub figures: &'static [&'static str],
+}
+
+/// What to read and how to change it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The experiment file.
+    pub path: PathBuf,
+    /// `--set` arguments.
+    pub set: Vec<String>,
+    /// `--only` arguments.
+    pub only: Vec<String>,
+}
+
+/// An experiment and its pipeline, checked as far as texts alone allow.
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    /// Its name, which is also its folder under `results/`.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The grid.
+    pub grid: Grid,
+    /// Which cells `--only` picks.
+    pub only: Vec<Selection>,
+    /// What `${…}` finds beside axes: `data`, `fidelity`, `settings` and the file's variables.
+    pub variables: Value,
+    /// Every fidelity key with its value.
+    pub fidelity: BTreeMap<String, String>,
+    /// Tables of the report.
+    pub tables: Vec<String>,
+    /// Figures of the report.
+    pub figures: Vec<String>,
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Methods of the grid that are not built yet.
+    pub unbuilt: Vec<String>,
+    /// The texts that spans point into.
+    pub sources: Sources,
+    root: Node,
+}
+
+/// Why an experiment cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error("cannot read {what} `{}`: {source}{help}", .path.display())]
+    Unreadable {
+        /// `the experiment` or `the pipeline`.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+        /// The nearest file, if there is one.
+        help: String,
+    },
+    /// Something in the files is wrong.
+    #[error(transparent)]
+    Invalid(#[from] SpecError),
+}
+
+impl Experiment {
+    /// Reads an experiment with its pipeline and applies `--set` and `--only`.
+    ///
+    /// # Errors
+    /// An unreadable file, or everything that is wrong with the files.
+    pub fn load(request: &Request, vocabulary: Vocabulary) -> Result<Self, LoadError> {
+        let text = read("the experiment", &request.path)?;
+        let mut sources = Sources::default();
+        let mut diagnostics = Diagnostics::default();
+        let source = sources.add(&request.path.display().to_string(), &text);
+        let Some(mut root) = parse(&text, source, &mut diagnostics) else {
+            return Err(SpecError {
+                sources,
+                diagnostics,
+            }
+            .into());
+        };
+        overrides::apply(&mut root, &request.set, &mut sources, &mut diagnostics);
+        if root.as_map().is_none() {
+            diagnostics.error_with_help(
+                "spec::experiment",
+                root.span,
+                format!(
+                    "an experiment file holds a mapping, this holds {}",
+                    root.describe()
+                ),
+                "begin with `pipeline: pipelines/tallrec.yaml` and `grid:`",
+            );
+        }
+        check_keys(&root, &mut diagnostics);
+        let stem = stem(&request.path);
+        let grid = grid::expand(root.get("grid"), &mut diagnostics);
+        let fidelity = fidelity::decode(root.get("fidelity"), &mut diagnostics);
+        let mut variables = match root.get("variables") {
+            Some(node) if node.as_map().is_some() => node.to_json(),
+            Some(node) if !node.is_null() => {
+                diagnostics.error(
+                    "spec::variables",
+                    node.span,
+                    format!("variables are a mapping, not {}", node.describe()),
+                );
+                json!({})
+            }
+            _ => json!({}),
+        };
+        let settings = settings(root.get("settings"), &mut diagnostics);
+        let data = data::decode(root.get("data"), &mut diagnostics);
+        if let Value::Object(map) = &mut variables {
+            map.insert("data".to_owned(), data);
+            map.insert("settings".to_owned(), settings);
+            map.insert("fidelity".to_owned(), nest(&fidelity));
+        }
+        let (tables, figures) = report(root.get("report"), vocabulary, &mut diagnostics);
+        let name = experiment_name(&root, &stem, &mut diagnostics);
+        let description = root
+            .get("description")
+            .and_then(Node::as_str)
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
+        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics)?;
+        let only = only::parse(&request.only, &grid, &mut sources, &mut diagnostics);
+        let mut experiment = Self {
+            name,
+            description,
+            grid,
+            only,
+            variables,
+            fidelity,
+            tables,
+            figures,
+            pipeline,
+            unbuilt: Vec::new(),
+            sources,
+            root: root.clone(),
+        };
+        experiment.check_axes(&mut diagnostics);
+        experiment.check_methods(vocabulary, root.get("settings"), &mut diagnostics);
+        diagnostics.into_result(&experiment.sources)?;
+        Ok(experiment)
+    }
+
+    /// Where the value at a path of the experiment was written, or the nearest thing around it.
+    #[must_use]
+    pub fn span_at(&self, path: &[&str]) -> Option<super::source::Span> {
+        let mut at = &self.root;
+        let mut span = None;
+        for (depth, key) in path.iter().enumerate() {
+            let inner = at
+                .as_map()
+                .and_then(|entries| entries.iter().find(|entry| entry.key == *key))
+                // Variables stand in a block of their own in the file.
+                .or_else(|| {
+                    let block = (depth == 0).then(|| self.root.get("variables")).flatten()?;
+                    block.as_map()?.iter().find(|entry| entry.key == *key)
+                });
+            match inner {
+                Some(entry) => {
+                    span = Some(entry.span);
+                    at = &entry.value;
+                }
+                None => break,
+            }
+        }
+        span
+    }
+
+    /// Whether `--only` picks a cell and its method is built.
+    #[must_use]
+    pub fn is_selected(&self, cell: &grid::Cell) -> bool {
+        self.is_built(cell) && only::matches(&self.only, &self.grid, cell)
+    }
+
+    /// Whether the method of a cell is built.
+    #[must_use]
+    pub fn is_built(&self, cell: &grid::Cell) -> bool {
+        !self
+            .grid
+            .get(cell, "method")
+            .is_some_and(|method| self.unbuilt.contains(&method.to_string()))
+    }
+
+    /// An axis must mean something: a standard one, or one the pipeline refers to.
+    fn check_axes(&self, diagnostics: &mut Diagnostics) {
+        let referenced: Vec<String> = self
+            .pipeline
+            .references()
+            .iter()
+            .map(|reference| reference.written())
+            .collect();
+        for axis in &self.grid.axes {
+            let standard = STANDARD_AXES.contains(&axis.name.as_str());
+            if standard || axis.searched || referenced.contains(&axis.name) {
+                continue;
+            }
+            let candidates = STANDARD_AXES.iter().copied().chain(
+                referenced
+                    .iter()
+                    .map(String::as_str)
+                    .filter(|name| !name.contains('.')),
+            );
+            let mut candidates: Vec<&str> = candidates.collect();
+            candidates.sort_unstable();
+            candidates.dedup();
+            diagnostics.error_with_help(
+                "spec::unknown_axis",
+                axis.span,
+                format!(
+                    "`{}` is not an axis: pipeline `{}` does not use it",
+                    axis.name, self.pipeline.name
+                ),
+                suggestion(&axis.name, candidates),
+            );
+        }
+    }
+
+    fn check_methods(
+        &mut self,
+        vocabulary: Vocabulary,
+        settings: Option<&Node>,
+        diagnostics: &mut Diagnostics,
+    ) {
+        let own = self.pipeline.methods();
+        let known: Vec<&str> = vocabulary
+            .methods
+            .iter()
+            .chain(vocabulary.planned_methods)
+            .copied()
+            .chain(own.iter().map(String::as_str))
+            .collect();
+        if let Some(axis) = self.grid.axes.iter().find(|axis| axis.name == "method") {
+            for value in &axis.values {
+                let name = value.to_string();
+                if !known.contains(&name.as_str()) {
+                    diagnostics.error_with_help(
+                        "spec::unknown_method",
+                        axis.span,
+                        format!("`{name}` is not a method"),
+                        suggestion(&name, known.iter().copied()),
+                    );
+                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
+                    self.unbuilt.push(name);
+                }
+            }
+        }
+        for entry in settings.and_then(Node::as_map).unwrap_or_default() {
+            if !known.contains(&entry.key.as_str()) {
+                diagnostics.error_with_help(
+                    "spec::unknown_method",
+                    entry.span,
+                    format!("`{}` is not a method, so it has no settings", entry.key),
+                    suggestion(&entry.key, known.iter().copied()),
+                );
+            }
+        }
+    }
+}
+
+fn read(what: &'static str, path: &Path) -> Result<String, LoadError> {
+    fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
+        what,
+        path: path.to_owned(),
+        help: nearest_file(path),
+        source,
+    })
+}
+
+fn nearest_file(path: &Path) -> String {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
+    let names: Vec<String> = fs::read_dir(folder)
+        .map(|entries| {
+            entries
+                .filter_map(Result::ok)
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+                .filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"))
+                .collect()
+        })
+        .unwrap_or_default();
+    let wanted = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    match nearest(&wanted, names.iter().map(String::as_str)) {
+        Some(name) => format!("\n  help: did you mean `{}`?", folder.join(name).display()),
+        None if names.is_empty() => String::new(),
+        None => format!(
+            "\n  help: `{}` holds {}",
+            folder.display(),
+            names.join(", ")
+        ),
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+fn check_keys(root: &Node, diagnostics: &mut Diagnostics) {
+    let axes: Vec<&str> = root
+        .get("grid")
+        .and_then(Node::as_map)
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| entry.key.as_str())
+        .chain(STANDARD_AXES)
+        .collect();
+    for entry in root.as_map().unwrap_or_default() {
+        if KEYS.contains(&entry.key.as_str()) {
+            continue;
+        }
+        let help = if axes.contains(&entry.key.as_str()) {
+            format!("axes stand under `grid`: write `grid.{}`", entry.key)
+        } else {
+            suggestion(&entry.key, KEYS)
+        };
+        diagnostics.error_with_help(
+            "spec::unknown_key",
+            entry.span,
+            format!("`{}` is not a key of an experiment", entry.key),
+            help,
+        );
+    }
+}
+
+fn experiment_name(root: &Node, stem: &str, diagnostics: &mut Diagnostics) -> String {
+    let Some(node) = root.get("experiment") else {
+        return stem.to_owned();
+    };
+    let name = node.as_str().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || !name.chars().all(plain) {
+        diagnostics.error_with_help(
+            "spec::experiment",
+            node.span,
+            format!("{} cannot be the name of an experiment", node.describe()),
+            "it names a folder under results/: use letters, digits, `_` and `-`",
+        );
+        return stem.to_owned();
+    }
+    name.to_owned()
+}
+
+fn settings(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
+    let Some(node) = node.filter(|node| !node.is_null()) else {
+        return json!({});
+    };
+    for entry in node.as_map().unwrap_or_default() {
+        if entry.value.as_map().is_none() && !entry.value.is_null() {
+            diagnostics.error_with_help(
+                "spec::settings",
+                entry.value.span,
+                format!(
+                    "the settings of `{}` are {}",
+                    entry.key,
+                    entry.value.describe()
+                ),
+                format!("write `{}: {{name: value}}`", entry.key),
+            );
+        }
+    }
+    if node.as_map().is_none() {
+        diagnostics.error_with_help(
+            "spec::settings",
+            node.span,
+            format!("settings are {}", node.describe()),
+            "write `settings: {gru4rec: {hidden_size: 64}}`",
+        );
+        return json!({});
+    }
+    node.to_json()
+}
+
+fn report(
+    node: Option<&Node>,
+    vocabulary: Vocabulary,
+    diagnostics: &mut Diagnostics,
+) -> (Vec<String>, Vec<String>) {
+    let mut lists = [
+        ("tables", vocabulary.tables, Vec::new()),
+        ("figures", vocabulary.figures, Vec::new()),
+    ];
+    for (key, known, list) in &mut lists {
+        match node.and_then(|node| node.get(key)) {
+            None => *list = known.iter().map(|name| (*name).to_owned()).collect(),
+            Some(node) => {
+                for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
+                    match item.as_str() {
+                        Some(name) if known.contains(&name) => list.push(name.to_owned()),
+                        other => diagnostics.error_with_help(
+                            "spec::report",
+                            item.span,
+                            format!("{} is not one of the {key}", item.describe()),
+                            suggestion(other.unwrap_or_default(), known.iter().copied()),
+                        ),
+                    }
+                }
+            }
+        }
+    }
+    if let Some(Content::Map(entries)) = node.map(|node| &node.content) {
+        for entry in entries {
+            if !REPORT_KEYS.contains(&entry.key.as_str()) {
+                diagnostics.error_with_help(
+                    "spec::unknown_key",
+                    entry.span,
+                    format!("`{}` is not a key of report", entry.key),
+                    suggestion(&entry.key, REPORT_KEYS),
+                );
+            }
+        }
+    }
+    let [(_, _, tables), (_, _, figures)] = lists;
+    (tables, figures)
+}
+
+fn load_pipeline(
+    root: &Node,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Result<Pipeline, LoadError> {
+    let Some(node) = root.get("pipeline") else {
+        diagnostics.error_with_help(
+            "spec::pipeline",
+            root.span,
+            "the experiment names no pipeline",
+            "add `pipeline: pipelines/tallrec.yaml`",
+        );
+        return Ok(Pipeline::default());
+    };
+    let Some(path) = node.as_str() else {
+        diagnostics.error(
+            "spec::pipeline",
+            node.span,
+            format!("{} is not the path of a pipeline", node.describe()),
+        );
+        return Ok(Pipeline::default());
+    };
+    let path = Path::new(path);
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            diagnostics.error_with_help(
+                "spec::pipeline",
+                node.span,
+                format!("cannot read the pipeline `{}`: {error}", path.display()),
+                match nearest_file(path).trim_start().strip_prefix("help: ") {
+                    Some(help) => help.to_owned(),
+                    None => {
+                        "paths are relative to the folder the program runs in (see --directory)"
+                            .to_owned()
+                    }
+                },
+            );
+            return Ok(Pipeline::default());
+        }
+    };
+    let source = sources.add(&path.display().to_string(), &text);
+    match parse(&text, source, diagnostics) {
+        Some(root) => Ok(pipeline::decode(&root, &stem(path), diagnostics)),
+        None => Ok(Pipeline::default()),
+    }
+}
+
+/// `{"movie.split": x}` → `{movie: {split: x}}`.
+fn nest(flat: &BTreeMap<String, String>) -> Value {
+    let mut root = Map::new();
+    for (name, value) in flat {
+        let mut at = &mut root;
+        let mut keys: Vec<&str> = name.split('.').collect();
+        let last = keys.pop().unwrap_or_default();
+        for key in keys {
+            let next = at
+                .entry(key.to_owned())
+                .or_insert_with(|| Value::Object(Map::new()));
+            match next {
+                Value::Object(map) => at = map,
+                _ => return Value::Object(Map::new()),
+            }
+        }
+        at.insert(last.to_owned(), Value::String(value.clone()));
+    }
+    Value::Object(root)
+}

@@ -1,0 +1,24 @@
+//! YAML text → validated [`experiment::Experiment`] and [`pipeline::Pipeline`] with places, and the [`grid::Grid`] of cells.
+//!
+//! Route: [`yaml::parse`] → [`overrides`] (`--set`) → [`experiment`] and [`pipeline`] → [`grid`].
+//! All problems of a file are collected in [`Diagnostics`] and shown at once.
+
+pub mod axis;
+pub mod data;
+pub mod experiment;
+pub mod fidelity;
+pub mod grid;
+pub mod only;
+pub mod overrides;
+pub mod pipeline;
+pub mod scalar;
+pub mod source;
+pub mod template;
+pub mod yaml;
+
+pub use experiment::{Experiment, LoadError, Request, Vocabulary};
+pub use grid::{Cell, Grid};
+pub use pipeline::Pipeline;
+pub use scalar::Scalar;
+pub use source::{Diagnostic, Diagnostics, Sources, Span, SpecError};
+pub use yaml::Node;

@@ -1,0 +1,604 @@
+//! A pipeline: stage templates, what is wanted, and where results are read from.
+
+use serde_json::Value;
+
+use super::source::{Diagnostics, Span};
+use super::template::{Reference, Template};
+use super::yaml::{Content, Node};
+use crate::base::nearest::suggestion;
+
+/// The keys of a pipeline file.
+pub const KEYS: [&str; 5] = ["pipeline", "description", "stages", "targets", "results"];
+/// The keys of a stage template.
+pub const STAGE_KEYS: [&str; 6] = ["description", "when", "kind", "params", "inputs", "cases"];
+/// The keys of a case.
+pub const CASE_KEYS: [&str; 4] = ["when", "kind", "params", "inputs"];
+/// The keys of an input.
+pub const INPUT_KEYS: [&str; 7] = [
+    "stage", "output", "with", "over", "path", "files", "optional",
+];
+/// The keys of `results:`.
+pub const RESULT_KEYS: [&str; 3] = ["metrics", "choices", "audits"];
+
+/// A pipeline file.
+#[derive(Debug, Clone, Default)]
+pub struct Pipeline {
+    /// Its name.
+    pub name: String,
+    /// Its stage templates in the order they were written.
+    pub stages: Vec<StageTemplate>,
+    /// Names of the templates that are wanted for every cell; empty: all that nothing uses.
+    pub targets: Vec<(String, Span)>,
+    /// Where result rows, choices and audits are read from.
+    pub results: ResultSources,
+}
+
+/// Stage outputs that the result set and the report are made from.
+#[derive(Debug, Clone, Default)]
+pub struct ResultSources {
+    /// Lists of metrics, one instance per cell.
+    pub metrics: Vec<Source>,
+    /// Choices of hyper-parameters.
+    pub choices: Vec<Source>,
+    /// Data audits.
+    pub audits: Vec<Source>,
+}
+
+/// A stage that exists once per distinct value of what it refers to.
+#[derive(Debug, Clone)]
+pub struct StageTemplate {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub span: Span,
+    /// It exists only for cells this holds for.
+    pub when: Condition,
+    /// What it is; the first case whose condition holds.
+    pub cases: Vec<Case>,
+}
+
+/// One form of a stage.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// When it applies.
+    pub when: Condition,
+    /// The stage kind.
+    pub kind: (String, Span),
+    /// Its parameters, a mapping.
+    pub params: Template,
+    /// Where the parameters stand.
+    pub params_span: Span,
+    /// Its inputs.
+    pub inputs: Vec<Input>,
+}
+
+/// Tests on references: each must have one of the values.
+#[derive(Debug, Clone, Default)]
+pub struct Condition {
+    /// Reference and allowed values.
+    pub tests: Vec<(Reference, Vec<Value>)>,
+}
+
+/// A named input with everything connected to it.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The kind's name for it.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// What is connected, in order.
+    pub sources: Vec<Source>,
+}
+
+/// Where an input comes from.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Where it was written.
+    pub span: Span,
+    /// Left out, without complaint, where its stage does not exist or its path has no value.
+    pub optional: bool,
+    /// What it is.
+    pub from: SourceKind,
+}
+
+/// What an input can be connected to.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// An output of another stage.
+    Stage {
+        /// The template's name.
+        stage: String,
+        /// The output; without one, the only output or the one named like the input.
+        output: Option<Template>,
+        /// Values given to the template in place of axes.
+        with: Vec<(String, Template)>,
+        /// Axes to gather over.
+        over: Over,
+    },
+    /// A file or folder of the user's.
+    Path {
+        /// The path.
+        path: Template,
+        /// For a folder, the files in it that count; empty: all.
+        files: Vec<String>,
+    },
+}
+
+/// Which axes an input gathers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Over {
+    /// None: one artifact.
+    Nothing,
+    /// These.
+    Axes(Vec<String>),
+    /// The hyper-parameters of methods.
+    Search,
+    /// All: every cell of the grid.
+    All,
+}
+
+/// Reads a pipeline file.
+pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pipeline {
+    let mut pipeline = Pipeline {
+        name: file_stem.to_owned(),
+        ..Pipeline::default()
+    };
+    let Some(entries) = root.as_map() else {
+        diagnostics.error_with_help(
+            "spec::pipeline",
+            root.span,
+            format!(
+                "a pipeline file holds a mapping, this holds {}",
+                root.describe()
+            ),
+            "begin with `pipeline: NAME` and `stages:`",
+        );
+        return pipeline;
+    };
+    for entry in entries {
+        match entry.key.as_str() {
+            "pipeline" => match entry.value.as_str() {
+                Some(name) => name.clone_into(&mut pipeline.name),
+                None => diagnostics.error(
+                    "spec::pipeline",
+                    entry.value.span,
+                    format!(
+                        "a pipeline's name is a text, not {}",
+                        entry.value.describe()
+                    ),
+                ),
+            },
+            "description" => {}
+            "stages" => pipeline.stages = stages(&entry.value, diagnostics),
+            "targets" => {
+                for item in entry
+                    .value
+                    .as_list()
+                    .unwrap_or(std::slice::from_ref(&entry.value))
+                {
+                    match item.as_str() {
+                        Some(name) => pipeline.targets.push((name.to_owned(), item.span)),
+                        None => diagnostics.error(
+                            "spec::pipeline",
+                            item.span,
+                            format!("a target is the name of a stage, not {}", item.describe()),
+                        ),
+                    }
+                }
+            }
+            "results" => pipeline.results = results(&entry.value, diagnostics),
+            other => unknown_key(other, "a pipeline", &KEYS, entry.span, diagnostics),
+        }
+    }
+    if pipeline.stages.is_empty() && diagnostics.is_empty() {
+        diagnostics.error_with_help(
+            "spec::pipeline",
+            root.span,
+            "this pipeline has no stages",
+            "add `stages:` with at least one stage",
+        );
+    }
+    pipeline
+}
+
+fn unknown_key(key: &str, of: &str, allowed: &[&str], span: Span, diagnostics: &mut Diagnostics) {
+    diagnostics.error_with_help(
+        "spec::unknown_key",
+        span,
+        format!("`{key}` is not a key of {of}"),
+        suggestion(key, allowed.iter().copied()),
+    );
+}
+
+fn stages(node: &Node, diagnostics: &mut Diagnostics) -> Vec<StageTemplate> {
+    let Some(entries) = node.as_map() else {
+        diagnostics.error(
+            "spec::pipeline",
+            node.span,
+            format!("stages are a mapping of names, not {}", node.describe()),
+        );
+        return Vec::new();
+    };
+    entries
+        .iter()
+        .filter_map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))
+        .collect()
+}
+
+fn stage(
+    name: &str,
+    span: Span,
+    node: &Node,
+    diagnostics: &mut Diagnostics,
+) -> Option<StageTemplate> {
+    if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        diagnostics.error_with_help(
+            "spec::stage_name",
+            span,
+            format!("`{name}` cannot be the name of a stage"),
+            "use letters, digits and `_`",
+        );
+    }
+    let Some(entries) = node.as_map() else {
+        diagnostics.error_with_help(
+            "spec::stage",
+            node.span,
+            format!("stage `{name}` is {}", node.describe()),
+            "write `kind:`, `params:` and `inputs:`, or `cases:`",
+        );
+        return None;
+    };
+    let mut template = StageTemplate {
+        name: name.to_owned(),
+        span,
+        when: Condition::default(),
+        cases: Vec::new(),
+    };
+    for entry in entries {
+        if !STAGE_KEYS.contains(&entry.key.as_str()) {
+            unknown_key(
+                &entry.key,
+                &format!("stage `{name}`"),
+                &STAGE_KEYS,
+                entry.span,
+                diagnostics,
+            );
+        }
+    }
+    if let Some(when) = node.get("when") {
+        template.when = condition(when, diagnostics);
+    }
+    if let Some(cases) = node.get("cases") {
+        for key in ["kind", "params", "inputs"] {
+            if let Some(value) = node.get(key) {
+                diagnostics.error_with_help(
+                    "spec::stage",
+                    value.span,
+                    format!("stage `{name}` has both `cases` and `{key}`"),
+                    "move it into every case that needs it",
+                );
+            }
+        }
+        for item in cases.as_list().unwrap_or_default() {
+            for entry in item.as_map().unwrap_or_default() {
+                if !CASE_KEYS.contains(&entry.key.as_str()) {
+                    unknown_key(
+                        &entry.key,
+                        &format!("a case of `{name}`"),
+                        &CASE_KEYS,
+                        entry.span,
+                        diagnostics,
+                    );
+                }
+            }
+            template.cases.extend(case(name, item, diagnostics));
+        }
+        if cases.as_list().is_none_or(<[Node]>::is_empty) {
+            diagnostics.error(
+                "spec::stage",
+                cases.span,
+                format!("the cases of `{name}` are {}, not a list", cases.describe()),
+            );
+        }
+    } else {
+        template
+            .cases
+            .extend(case(name, node, diagnostics).map(|case| Case {
+                when: Condition::default(),
+                ..case
+            }));
+    }
+    Some(template)
+}
+
+fn case(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> {
+    let kind = match node.get("kind").map(|kind| (kind, kind.as_str())) {
+        Some((kind, Some(text))) => (text.to_owned(), kind.span),
+        Some((kind, None)) => {
+            diagnostics.error(
+                "spec::stage",
+                kind.span,
+                format!("the kind of `{name}` is {}, not a name", kind.describe()),
+            );
+            return None;
+        }
+        None => {
+            diagnostics.error_with_help(
+                "spec::stage",
+                node.span,
+                format!("stage `{name}` has no kind"),
+                "add `kind:`; `runner schema stages` lists all kinds with their parameters",
+            );
+            return None;
+        }
+    };
+    let (params, params_span) = match node.get("params") {
+        None => (Template::Map(Vec::new()), kind.1),
+        Some(params) if params.is_null() => (Template::Map(Vec::new()), params.span),
+        Some(params) => (Template::compile(params, diagnostics), params.span),
+    };
+    let mut inputs = Vec::new();
+    if let Some(node) = node.get("inputs") {
+        match node.as_map() {
+            Some(entries) => {
+                for entry in entries {
+                    inputs.push(Input {
+                        name: entry.key.clone(),
+                        span: entry.span,
+                        sources: sources(&entry.value, diagnostics),
+                    });
+                }
+            }
+            None => diagnostics.error_with_help(
+                "spec::stage",
+                node.span,
+                format!("the inputs of `{name}` are {}", node.describe()),
+                "write `inputs: {name: stage/output}`",
+            ),
+        }
+    }
+    Some(Case {
+        when: node
+            .get("when")
+            .map(|when| condition(when, diagnostics))
+            .unwrap_or_default(),
+        kind,
+        params,
+        params_span,
+        inputs,
+    })
+}
+
+fn condition(node: &Node, diagnostics: &mut Diagnostics) -> Condition {
+    let Some(entries) = node.as_map() else {
+        diagnostics.error_with_help(
+            "spec::when",
+            node.span,
+            format!("`when` is {}", node.describe()),
+            "write `when: {method: gru4rec}` or `when: {method: [caser, sasrec]}`",
+        );
+        return Condition::default();
+    };
+    let tests = entries
+        .iter()
+        .filter_map(|entry| {
+            let as_reference = Node::text(&format!("${{{}?}}", entry.key), entry.span);
+            let Template::Whole(reference) = Template::compile(&as_reference, diagnostics) else {
+                return None;
+            };
+            let values = match &entry.value.content {
+                Content::List(items) => items.iter().map(Node::to_json).collect(),
+                _ => vec![entry.value.to_json()],
+            };
+            Some((reference, values))
+        })
+        .collect();
+    Condition { tests }
+}
+
+/// One source, or a list of them.
+pub fn sources(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Source> {
+    match &node.content {
+        Content::List(items) => items
+            .iter()
+            .filter_map(|item| source(item, diagnostics))
+            .collect(),
+        _ => source(node, diagnostics).into_iter().collect(),
+    }
+}
+
+fn source(node: &Node, diagnostics: &mut Diagnostics) -> Option<Source> {
+    if let Some(text) = node.as_str() {
+        let (stage, output) = match text.split_once('/') {
+            Some((stage, output)) => (
+                stage,
+                Some(Template::compile(
+                    &Node::text(output, node.span),
+                    diagnostics,
+                )),
+            ),
+            None => (text, None),
+        };
+        return Some(Source {
+            span: node.span,
+            optional: false,
+            from: SourceKind::Stage {
+                stage: stage.to_owned(),
+                output,
+                with: Vec::new(),
+                over: Over::Nothing,
+            },
+        });
+    }
+    let Some(entries) = node.as_map() else {
+        diagnostics.error_with_help(
+            "spec::input",
+            node.span,
+            format!("{} is not an input", node.describe()),
+            "write `stage/output`, {stage: …, output: …}, {path: …}, or a list of these",
+        );
+        return None;
+    };
+    for entry in entries {
+        if !INPUT_KEYS.contains(&entry.key.as_str()) {
+            unknown_key(&entry.key, "an input", &INPUT_KEYS, entry.span, diagnostics);
+        }
+    }
+    let optional = matches!(
+        node.get("optional").map(Node::to_json),
+        Some(Value::Bool(true))
+    );
+    let from = match (node.get("stage"), node.get("path")) {
+        (Some(stage), None) => SourceKind::Stage {
+            stage: stage.as_str().unwrap_or_default().to_owned(),
+            output: node
+                .get("output")
+                .map(|output| Template::compile(output, diagnostics)),
+            with: node
+                .get("with")
+                .and_then(Node::as_map)
+                .unwrap_or_default()
+                .iter()
+                .map(|entry| {
+                    (
+                        entry.key.clone(),
+                        Template::compile(&entry.value, diagnostics),
+                    )
+                })
+                .collect(),
+            over: node
+                .get("over")
+                .map_or(Over::Nothing, |over| decode_over(over, diagnostics)),
+        },
+        (None, Some(path)) => SourceKind::Path {
+            path: Template::compile(path, diagnostics),
+            files: node
+                .get("files")
+                .and_then(Node::as_list)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(|file| file.as_str().map(str::to_owned))
+                .collect(),
+        },
+        _ => {
+            diagnostics.error(
+                "spec::input",
+                node.span,
+                "an input needs either `stage` or `path`",
+            );
+            return None;
+        }
+    };
+    Some(Source {
+        span: node.span,
+        optional,
+        from,
+    })
+}
+
+fn decode_over(node: &Node, diagnostics: &mut Diagnostics) -> Over {
+    match &node.content {
+        Content::Scalar(Value::String(text)) if text == "all" => Over::All,
+        Content::Scalar(Value::String(text)) if text == "search" => Over::Search,
+        Content::Scalar(Value::String(text)) => Over::Axes(vec![text.clone()]),
+        Content::List(items) => Over::Axes(
+            items
+                .iter()
+                .filter_map(|item| item.as_str().map(str::to_owned))
+                .collect(),
+        ),
+        _ => {
+            diagnostics.error_with_help(
+                "spec::over",
+                node.span,
+                format!("cannot gather over {}", node.describe()),
+                "write `over: all`, `over: search`, or a list of axes",
+            );
+            Over::Nothing
+        }
+    }
+}
+
+fn results(node: &Node, diagnostics: &mut Diagnostics) -> ResultSources {
+    let mut found = ResultSources::default();
+    for entry in node.as_map().unwrap_or_default() {
+        let into = match entry.key.as_str() {
+            "metrics" => &mut found.metrics,
+            "choices" => &mut found.choices,
+            "audits" => &mut found.audits,
+            other => {
+                unknown_key(other, "results", &RESULT_KEYS, entry.span, diagnostics);
+                continue;
+            }
+        };
+        *into = sources(&entry.value, diagnostics);
+    }
+    found
+}
+
+impl Pipeline {
+    /// Every reference of every template, conditions included.
+    #[must_use]
+    pub fn references(&self) -> Vec<&Reference> {
+        let mut into = Vec::new();
+        let sources = self
+            .results
+            .metrics
+            .iter()
+            .chain(&self.results.choices)
+            .chain(&self.results.audits);
+        for source in sources {
+            source_references(source, &mut into);
+        }
+        for stage in &self.stages {
+            condition_references(&stage.when, &mut into);
+            for case in &stage.cases {
+                condition_references(&case.when, &mut into);
+                case.params.references(&mut into);
+                for source in case.inputs.iter().flat_map(|input| &input.sources) {
+                    source_references(source, &mut into);
+                }
+            }
+        }
+        into
+    }
+
+    /// Names that conditions compare `method` with: methods this pipeline brings itself.
+    #[must_use]
+    pub fn methods(&self) -> Vec<String> {
+        self.stages
+            .iter()
+            .flat_map(|stage| {
+                stage
+                    .cases
+                    .iter()
+                    .map(|case| &case.when)
+                    .chain([&stage.when])
+            })
+            .flat_map(|condition| &condition.tests)
+            .filter(|(reference, _)| reference.written() == "method")
+            .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn condition_references<'t>(condition: &'t Condition, into: &mut Vec<&'t Reference>) {
+    for (reference, _) in &condition.tests {
+        into.push(reference);
+    }
+}
+
+fn source_references<'t>(source: &'t Source, into: &mut Vec<&'t Reference>) {
+    match &source.from {
+        SourceKind::Stage { output, with, .. } => {
+            if let Some(output) = output {
+                output.references(into);
+            }
+            for (_, value) in with {
+                value.references(into);
+            }
+        }
+        SourceKind::Path { path, .. } => path.references(into),
+    }
+}

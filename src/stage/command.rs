@@ -1,0 +1,296 @@
+//! `kind: command`: a program of the user's as a stage, in the same graph, cache and lanes.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, Command as Process, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Arity, InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
+use crate::base::Lane;
+
+/// Parameters of [`Command`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// The program and its arguments. `${inputs.NAME}` and `${outputs.NAME}` become paths; a
+    /// gathered input becomes its paths joined by spaces, or, alone in an argument, one argument
+    /// each. For shell syntax write `[sh, -c, "…"]`.
+    pub command: Vec<String>,
+    /// The files or folders it writes, by output name.
+    pub outputs: BTreeMap<String, String>,
+    /// Where it runs: `accelerator` for a program that uses the GPU.
+    #[serde(default = "default_lane")]
+    pub lane: Lane,
+    /// Threads it uses on the CPU lane.
+    #[serde(default = "default_threads")]
+    pub threads: usize,
+    /// Environment variables to set. Only these, and PATH, HOME, LANG, TMPDIR, VIRTUAL_ENV,
+    /// LD_LIBRARY_PATH and CUDA_VISIBLE_DEVICES of the caller, are passed on.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// Raise it when the program changed in a way its inputs do not show.
+    #[serde(default)]
+    pub version: u32,
+}
+
+fn default_lane() -> Lane {
+    Lane::Cpu
+}
+
+fn default_threads() -> usize {
+    1
+}
+
+/// Variables of the caller that a program may see; others could hold secrets, or change results
+/// without a trace.
+const PASSED_ON: [&str; 7] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+];
+
+/// Runs a program with declared inputs and outputs, in a scratch folder.
+pub struct Command;
+
+impl StageKind for Command {
+    type Params = Params;
+
+    const NAME: &'static str = "command";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Runs a program of yours with declared inputs and outputs.";
+    const INPUTS: &'static [InputDeclaration] = &[InputDeclaration {
+        name: "inputs",
+        arity: Arity::AnyName,
+        about: "anything the program reads, its own script included",
+    }];
+    const SKIP: &'static [&'static str] = &["lane", "threads"];
+
+    fn outputs(params: &Params) -> Vec<OutputDeclaration> {
+        params
+            .outputs
+            .iter()
+            .map(|(name, file)| OutputDeclaration::new(name, file))
+            .collect()
+    }
+
+    fn lane(params: &Params) -> Lane {
+        params.lane
+    }
+
+    fn threads(params: &Params) -> usize {
+        params.threads
+    }
+
+    fn check(params: &Params) -> Result<(), (String, String)> {
+        if params.command.first().is_none_or(String::is_empty) {
+            return Err(("command".to_owned(), "names no program".to_owned()));
+        }
+        if params.outputs.is_empty() {
+            return Err((
+                "outputs".to_owned(),
+                "a stage without outputs cannot be cached; name at least one file".to_owned(),
+            ));
+        }
+        for (name, file) in &params.outputs {
+            check_file_name(file).map_err(|message| (format!("outputs.{name}"), message))?;
+        }
+        Ok(())
+    }
+
+    fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
+        let arguments = arguments(params, context)?;
+        let Some((program, rest)) = arguments.split_first() else {
+            return Err(StageError::input("the command is empty"));
+        };
+        if let Some(folder) = context.log().parent() {
+            fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
+        }
+        let log = File::create(context.log()).map_err(StageError::io("create", context.log()))?;
+        let both = log
+            .try_clone()
+            .map_err(StageError::io("create", context.log()))?;
+        let mut process = Process::new(program);
+        process
+            .args(rest)
+            .env_clear()
+            .envs(
+                PASSED_ON.iter().filter_map(|name| {
+                    std::env::var_os(name).map(|value| ((*name).to_owned(), value))
+                }),
+            )
+            .envs(&params.environment)
+            .env("RUNNER_THREADS", context.threads().to_string())
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(both)
+            // Its own process group: Ctrl-C in the terminal reaches the runner, which decides,
+            // and stopping reaches the program's children too.
+            .process_group(0);
+        let child = process.spawn().map_err(|error| {
+            StageError::input(format!("cannot start `{program}`: {error}"))
+                .with_help("is it installed and in PATH? Paths to scripts belong under `inputs:`")
+        })?;
+        wait(child, context, program)
+    }
+}
+
+fn wait(mut child: Child, context: &StageContext, program: &str) -> Result<(), StageError> {
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) if status.success() => return Ok(()),
+            Ok(Some(status)) => {
+                let how = match (status.code(), status.signal()) {
+                    (Some(code), _) => format!("ended with exit code {code}"),
+                    (None, Some(9)) => {
+                        "was killed (signal 9), perhaps because memory ran out".to_owned()
+                    }
+                    (None, Some(signal)) => format!("was ended by signal {signal}"),
+                    (None, None) => "ended in an unknown way".to_owned(),
+                };
+                let tail = tail(context.log());
+                return Err(StageError::input(format!("`{program}` {how}{tail}")));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                return Err(StageError::input(format!(
+                    "cannot wait for `{program}`: {error}"
+                )));
+            }
+        }
+        if context.is_cancelled() {
+            stop(&mut child);
+            return Err(StageError::Cancelled);
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(50));
+    }
+}
+
+/// Ends a program with its whole process group.
+fn stop(child: &mut Child) {
+    let group = format!("-{}", child.id());
+    let ended = Process::new("kill")
+        .args(["-TERM", "--", &group])
+        .status()
+        .is_ok_and(|status| status.success());
+    if ended {
+        for _ in 0..20 {
+            if matches!(child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let _ = Process::new("kill").args(["-KILL", "--", &group]).status();
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    if lines.is_empty() {
+        return "; it printed nothing".to_owned();
+    }
+    let last = &lines[lines.len().saturating_sub(8)..];
+    format!("; its last lines:\n    {}", last.join("\n    "))
+}
+
+fn arguments(params: &Params, context: &StageContext) -> Result<Vec<String>, StageError> {
+    let mut arguments = Vec::new();
+    for argument in &params.command {
+        let alone = argument
+            .strip_prefix("${inputs.")
+            .and_then(|rest| rest.strip_suffix('}'))
+            .filter(|name| !name.contains('}'));
+        if let Some(name) = alone {
+            let paths = input_paths(context, name)?;
+            arguments.extend(paths);
+        } else {
+            arguments.push(substitute(argument, context)?);
+        }
+    }
+    Ok(arguments)
+}
+
+fn substitute(argument: &str, context: &StageContext) -> Result<String, StageError> {
+    let mut text = String::new();
+    let mut rest = argument;
+    while let Some(start) = rest.find("${") {
+        let (before, from) = rest.split_at(start);
+        text.push_str(before);
+        let Some(end) = from.find('}') else {
+            return Err(StageError::input(format!(
+                "a reference in `{argument}` is not closed"
+            )));
+        };
+        let name = &from[2..end];
+        if let Some(input) = name.strip_prefix("inputs.") {
+            text.push_str(&input_paths(context, input)?.join(" "));
+        } else if let Some(output) = name.strip_prefix("outputs.") {
+            let path = context
+                .all_outputs()
+                .get(output)
+                .ok_or_else(|| unknown("output", output, context.all_outputs().keys()))?;
+            text.push_str(&path.display().to_string());
+        } else {
+            text.push_str(&from[..=end]);
+        }
+        rest = &from[end + 1..];
+    }
+    text.push_str(rest);
+    Ok(text)
+}
+
+fn input_paths(context: &StageContext, name: &str) -> Result<Vec<String>, StageError> {
+    let artifacts = context
+        .all_inputs()
+        .get(name)
+        .ok_or_else(|| unknown("input", name, context.all_inputs().keys()))?;
+    artifacts
+        .iter()
+        .map(|artifact| {
+            std::path::absolute(&artifact.path)
+                .map(|path| path.display().to_string())
+                .map_err(StageError::io("find", &artifact.path))
+        })
+        .collect()
+}
+
+fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> StageError {
+    let known: Vec<&str> = known.map(String::as_str).collect();
+    StageError::input(format!(
+        "the command refers to {what} `{name}`, which is not declared"
+    ))
+    .with_help(crate::base::nearest::suggestion(
+        name,
+        known.iter().copied(),
+    ))
+}
+
+/// An output is a plain name inside the scratch folder.
+pub(super) fn check_file_name(file: &str) -> Result<(), String> {
+    let plain = !file.is_empty()
+        && !file.contains('/')
+        && !file.contains('\0')
+        && file != "."
+        && file != "..";
+    if plain {
+        return Ok(());
+    }
+    Err(format!(
+        "`{file}` is not a plain file name (no folders, not empty)"
+    ))
+}

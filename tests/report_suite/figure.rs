@@ -1,0 +1,116 @@
+//! Figures: they have ink of every system, are the same every time, and are never blank.
+
+use std::collections::BTreeSet;
+
+use crate::fixture::{input, row, set};
+use runner::report::{Drawing, FIGURES, ReportError, ReportInput};
+use runner::results::ResultSet;
+
+fn pixels(drawing: &Drawing) -> (png::OutputInfo, BTreeSet<[u8; 3]>) {
+    let mut reader = png::Decoder::new(drawing.png.as_slice())
+        .read_info()
+        .expect("a PNG");
+    let mut bytes = vec![0; reader.output_buffer_size()];
+    let info = reader.next_frame(&mut bytes).expect("a frame");
+    let colours = bytes
+        .chunks_exact(3)
+        .map(|pixel| [pixel[0], pixel[1], pixel[2]])
+        .collect();
+    (info, colours)
+}
+
+fn draw(input: &ReportInput<'_>) -> Drawing {
+    (FIGURES[0].draw)(input).expect("drawn")
+}
+
+#[test]
+fn the_fixture_has_ink_of_every_system() {
+    let results = set();
+    let drawing = draw(&input(&results));
+    let (info, colours) = pixels(&drawing);
+    assert_eq!(info.width, 1600);
+    assert!((800..=1000).contains(&info.height), "{}", info.height);
+    // GRU4Rec, SASRec, DROS, TALLRec, Caser (the paper's value only), share of likes.
+    for colour in [
+        [0, 114, 178],
+        [0, 158, 115],
+        [86, 180, 233],
+        [213, 94, 0],
+        [230, 159, 0],
+        [40, 40, 40],
+    ] {
+        assert!(colours.contains(&colour), "no ink of {colour:?}");
+    }
+    for word in [
+        "GRU4Rec",
+        "TALLRec (AT+RT)",
+        "share of likes",
+        "Caser: no result",
+        "256",
+    ] {
+        assert!(drawing.svg.contains(word), "`{word}` is not in the SVG");
+    }
+    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
+        let folder = std::path::Path::new(&folder);
+        std::fs::write(folder.join("fixture.png"), &drawing.png).expect("written");
+        std::fs::write(folder.join("fixture.svg"), &drawing.svg).expect("written");
+    }
+}
+
+#[test]
+fn every_figure_is_the_same_every_time() {
+    let results = set();
+    for figure in FIGURES {
+        let input = input(&results);
+        let one = (figure.draw)(&input).expect("drawn");
+        let two = (figure.draw)(&input).expect("drawn");
+        assert_eq!(one, two, "{}", figure.name);
+    }
+}
+
+#[test]
+fn one_shot_and_one_value_make_a_figure() {
+    let rows = [
+        row(
+            ["sasrec", "movie", "movie"],
+            Some(64),
+            0,
+            "auc",
+            Some(0.612),
+        ),
+        row(
+            ["item_mean", "movie", "movie"],
+            Some(64),
+            0,
+            "auc",
+            Some(0.55),
+        ),
+    ];
+    let results = ResultSet::from_rows(rows).expect("a set");
+    let drawing = draw(&ReportInput::new("fixture", &results));
+    let (info, colours) = pixels(&drawing);
+    assert_eq!(info.width, 1000);
+    assert!(colours.contains(&[0, 158, 115]) && colours.contains(&[60, 60, 60]));
+    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
+        let path = std::path::Path::new(&folder).join("one.png");
+        std::fs::write(path, &drawing.png).expect("written");
+    }
+}
+
+#[test]
+fn nothing_to_draw_names_what_is_missing() {
+    let empty = ResultSet::default();
+    let undefined =
+        ResultSet::from_rows([row(["sasrec", "movie", "movie"], Some(64), 0, "auc", None)])
+            .expect("a set");
+    for (results, words) in [
+        (&empty, "has no row on the test split"),
+        (&undefined, "has no defined AUC at any K on the test split"),
+    ] {
+        for figure in FIGURES {
+            let error = (figure.draw)(&ReportInput::new("fixture", results)).expect_err("blank");
+            assert!(matches!(error, ReportError::NothingToDraw { .. }));
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}

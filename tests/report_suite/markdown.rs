@@ -1,0 +1,321 @@
+//! The words of a report: snapshots of the fixture's table and page.
+
+use crate::fixture::{input, row, rows, set};
+use runner::report::page::{self, PlacedFigure};
+use runner::report::{FIGURES, Missing, MissingReason, ReportInput, TABLES, table};
+use runner::results::ResultSet;
+
+fn comparison(input: &ReportInput<'_>) -> String {
+    (table::find("comparison").expect("registered").render)(input)
+}
+
+#[test]
+fn the_comparison_table_of_the_fixture() {
+    let results = set();
+    insta::assert_snapshot!(comparison(&input(&results)), @r"
+    ## movie → movie
+
+    ### AUC × 100
+
+    | system          |                          K = 16 |                                 K = 64 |                         K = 256 |
+    | --------------- | ------------------------------: | -------------------------------------: | ------------------------------: |
+    | majority        |                           50.00 |                                  50.00 |                           50.00 |
+    | item mean       |                    52.04 ± 0.32 |                           54.03 ± 0.32 |                    56.04 ± 0.32 |
+    | share of likes  |                           68.90 |                                  68.90 |                           68.90 |
+    | ─────────────── | ─────────────────────────────── | ────────────────────────────────────── | ─────────────────────────────── |
+    | GRU4Rec         |      49.62 ± 1.08 (paper 49.07) |             50.82 ± 1.08 (paper 49.87) |      52.02 ± 1.08 (paper 52.89) |
+    | Caser           |                 — (paper 49.68) |                        — (paper 51.06) |                 — (paper 54.20) |
+    | SASRec          |      50.02 ± 0.76 (paper 50.43) | 50.56 ± 0.62 [2/3 seeds] (paper 50.48) |      51.82 ± 0.76 (paper 52.25) |
+    | DROS            |      50.76 ± 0.54 (paper 50.76) |             51.86 ± 0.54 (paper 51.54) |      52.96 ± 0.54 (paper 54.07) |
+    | TALLRec (AT)    |                           56.10 |                                  56.10 |                           56.10 |
+    | TALLRec (RT)    |                    63.18 ± 1.62 |                           66.67 ± 1.62 |                    70.17 ± 1.62 |
+    | TALLRec (AT+RT) | **65.38 ± 1.08** (paper 67.24†) |        **68.48 ± 1.08** (paper 67.48†) | **71.58 ± 1.08** (paper 71.98†) |
+
+    AUC × 100 (over all rows of the split, higher is better); test split; mean ± sample standard deviation over 1–3 seeds; n = 1000 rows.
+
+    - does not depend on K, same value in every column: majority, share of likes, TALLRec (AT)
+    - — no result: Caser
+    - no ±: a single value has no spread: majority; share of likes; TALLRec (AT)
+    - K = 16: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, DROS, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+    - K = 64: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, DROS, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+    - K = 256: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, DROS, TALLRec (AT)
+
+    ### UAUC × 100
+
+    | system          |           K = 16 |           K = 64 |          K = 256 |
+    | --------------- | ---------------: | ---------------: | ---------------: |
+    | share of likes  |            53.00 |            53.00 |            53.00 |
+    | ─────────────── | ──────────────── | ──────────────── | ──────────────── |
+    | GRU4Rec         |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
+    | Caser           |                — |                — |                — |
+    | TALLRec (AT+RT) | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
+
+    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 1–3 seeds; n = 1000 rows.
+
+    - does not depend on K, same value in every column: share of likes
+    - — no result: Caser
+    - no ±: a single value has no spread: share of likes
+    - K = 16: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+    - K = 64: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+    - K = 256: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+
+    ### log-loss
+
+    | system          |              K = 16 |              K = 64 |             K = 256 |
+    | --------------- | ------------------: | ------------------: | ------------------: |
+    | GRU4Rec         |     0.6937 ± 0.0054 |     0.6917 ± 0.0054 |     0.6897 ± 0.0054 |
+    | Caser           |                   — |                   — |                   — |
+    | TALLRec (AT+RT) | **0.6506 ± 0.0054** | **0.6396 ± 0.0054** | **0.6286 ± 0.0054** |
+
+    log-loss (natural logarithm, mean over rows, lower is better); test split; mean ± sample standard deviation over 3 seeds; n = 1000 rows.
+
+    - — no result: Caser
+
+    ## book → book
+
+    ### AUC × 100
+
+    | system          |                                 K = 16 |                          K = 64 |                         K = 256 |
+    | --------------- | -------------------------------------: | ------------------------------: | ------------------------------: |
+    | majority        |                                  50.00 |                           50.00 |                           50.00 |
+    | item mean       |                           51.03 ± 0.32 |                    53.03 ± 0.32 |                    55.04 ± 0.32 |
+    | share of likes  |                                  68.90 |                           68.90 |                           68.90 |
+    | ─────────────── | ────────────────────────────────────── | ─────────────────────────────── | ─────────────────────────────── |
+    | GRU4Rec         | 48.05 ± 0.64 [2/3 seeds] (paper 48.95) |      49.82 ± 1.08 (paper 49.64) |      51.02 ± 1.08 (paper 49.86) |
+    | Caser           |                        — (paper 49.84) |                 — (paper 49.72) |                 — (paper 49.57) |
+    | SASRec          |             50.02 ± 0.76 (paper 49.48) |      50.92 ± 0.76 (paper 50.06) |      51.82 ± 0.76 (paper 50.20) |
+    | DROS            |             50.26 ± 0.54 (paper 49.28) |      51.36 ± 0.54 (paper 49.13) |                 — (paper 49.13) |
+    | TALLRec (AT)    |                                  52.10 |                           52.10 |                           52.10 |
+    | TALLRec (RT)    |                           59.17 ± 1.62 |                    62.68 ± 1.62 |                    66.18 ± 1.62 |
+    | TALLRec (AT+RT) |         **61.38 ± 1.08** (paper 56.36) | **64.48 ± 1.08** (paper 60.39†) | **67.58 ± 1.08** (paper 64.38†) |
+
+    AUC × 100 (over all rows of the split, higher is better); test split; mean ± sample standard deviation over 1–3 seeds; n = 2427 rows.
+
+    - does not depend on K, same value in every column: majority, share of likes, TALLRec (AT)
+    - — no result: Caser; DROS at K = 256
+    - undefined for at least one seed, which the mean leaves out: GRU4Rec at K = 16 (AUC × 100 is undefined when all its rows have the same label, or a score is missing)
+    - no ±: a single value has no spread: majority; share of likes; TALLRec (AT)
+    - K = 16: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, DROS, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+    - K = 64: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, DROS, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+    - K = 256: not better than the best trivial baseline (share of likes, 68.90): GRU4Rec, SASRec, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+
+    ### UAUC × 100
+
+    | system          |           K = 16 |           K = 64 |          K = 256 |
+    | --------------- | ---------------: | ---------------: | ---------------: |
+    | share of likes  |            53.00 |            53.00 |            53.00 |
+    | ─────────────── | ──────────────── | ──────────────── | ──────────────── |
+    | GRU4Rec         |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
+    | Caser           |                — |                — |                — |
+    | TALLRec (AT+RT) | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
+
+    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 1–3 seeds; n = 2427 rows.
+
+    - does not depend on K, same value in every column: share of likes
+    - — no result: Caser
+    - no ±: a single value has no spread: share of likes
+    - K = 16: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+    - K = 64: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+    - K = 256: not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
+
+    ### log-loss
+
+    | system          |              K = 16 |              K = 64 |             K = 256 |
+    | --------------- | ------------------: | ------------------: | ------------------: |
+    | GRU4Rec         |     0.6937 ± 0.0054 |     0.6917 ± 0.0054 |     0.6897 ± 0.0054 |
+    | Caser           |                   — |                   — |                   — |
+    | TALLRec (AT+RT) | **0.6506 ± 0.0054** | **0.6396 ± 0.0054** | **0.6286 ± 0.0054** |
+
+    log-loss (natural logarithm, mean over rows, lower is better); test split; mean ± sample standard deviation over 3 seeds; n = 2427 rows.
+
+    - — no result: Caser
+
+    (paper …): Bao et al., TALLRec, RecSys 2023, Table 3 (AUC × 100, five seeds); † there: significantly better than all baselines (t-test, p < 0.01).
+
+    Not built yet: Caser.
+
+    Failed: dros, book, K = 256 (out of memory).
+    ");
+}
+
+#[test]
+fn the_page_of_the_fixture() {
+    let results = set();
+    let figures: Vec<PlacedFigure<'_>> = FIGURES
+        .iter()
+        .map(|figure| PlacedFigure {
+            figure,
+            not_drawn: None,
+        })
+        .collect();
+    // The tables have their own snapshot.
+    insta::assert_snapshot!(page::render(&input(&results), &[], &figures), @r"
+    # fixture
+
+    Few-shot comparison on two domains, made by hand.
+
+    ## Summary
+
+    What was run:
+
+    - systems: GRU4Rec, SASRec, DROS, TALLRec (AT), TALLRec (RT), TALLRec (AT+RT)
+    - trivial baselines: majority, item mean, share of likes
+    - trained → tested: movie → movie; book → book
+    - training samples: zero-shot and K = 16, 64 and 256
+    - seeds: 3 (0, 1, 2)
+    - rows of the test split: book 2427; movie 1000
+
+    What came out, movie → movie (AUC × 100, mean over seeds; in brackets the distance to the best trivial baseline at the same K):
+
+    - best trivial baseline: 68.90 at K = 16 (share of likes); 68.90 at K = 64 (share of likes); 68.90 at K = 256 (share of likes)
+    - GRU4Rec: 49.62 [-19.28] at K = 16, 50.82 [-18.08] at K = 64, 52.02 [-16.88] at K = 256; never beats the best trivial baseline
+    - SASRec: 50.02 [-18.88] at K = 16, 50.56 [-18.34] at K = 64, 51.82 [-17.08] at K = 256; never beats the best trivial baseline
+    - DROS: 50.76 [-18.14] at K = 16, 51.86 [-17.04] at K = 64, 52.96 [-15.94] at K = 256; never beats the best trivial baseline
+    - TALLRec (AT): 56.10 [-12.80] at K = 16, 56.10 [-12.80] at K = 64, 56.10 [-12.80] at K = 256; never beats the best trivial baseline
+    - TALLRec (RT): 63.18 [-5.72] at K = 16, 66.67 [-2.22] at K = 64, 70.17 [+1.28] at K = 256; beats the best trivial baseline at some K only
+    - TALLRec (AT+RT): 65.38 [-3.52] at K = 16, 68.48 [-0.42] at K = 64, 71.58 [+2.68] at K = 256; beats the best trivial baseline at some K only
+
+    What came out, book → book (AUC × 100, mean over seeds; in brackets the distance to the best trivial baseline at the same K):
+
+    - best trivial baseline: 68.90 at K = 16 (share of likes); 68.90 at K = 64 (share of likes); 68.90 at K = 256 (share of likes)
+    - GRU4Rec: 48.05 [-20.85] at K = 16, 49.82 [-19.08] at K = 64, 51.02 [-17.88] at K = 256; never beats the best trivial baseline
+    - SASRec: 50.02 [-18.88] at K = 16, 50.92 [-17.98] at K = 64, 51.82 [-17.08] at K = 256; never beats the best trivial baseline
+    - DROS: 50.26 [-18.64] at K = 16, 51.36 [-17.54] at K = 64; never beats the best trivial baseline
+    - TALLRec (AT): 52.10 [-16.80] at K = 16, 52.10 [-16.80] at K = 64, 52.10 [-16.80] at K = 256; never beats the best trivial baseline
+    - TALLRec (RT): 59.17 [-9.72] at K = 16, 62.68 [-6.22] at K = 64, 66.18 [-2.72] at K = 256; never beats the best trivial baseline
+    - TALLRec (AT+RT): 61.38 [-7.52] at K = 16, 64.48 [-4.42] at K = 64, 67.58 [-1.32] at K = 256; never beats the best trivial baseline
+
+    What to doubt:
+
+    - 3 seeds, where the paper has 5: the standard deviations are rough, and close systems cannot be told apart
+    - 1 cell has fewer than 3 seeds
+    - 1 value is undefined, which the means leave out
+    - movie → movie: 3 cells without a result (— in the table)
+    - book → book: 4 cells without a result (— in the table)
+    - Not built yet: Caser
+    - Failed: dros, book, K = 256 (out of memory)
+    - data of movie: the test split has 16 users only
+
+    ## Figure: auc_by_shots
+
+    ![AUC over the number of training samples, a panel per test domain, with spread over seeds, trivial baselines and the paper's values](auc_by_shots.png)
+
+    The same as vectors: [auc_by_shots.svg](auc_by_shots.svg).
+
+    ## Data
+
+    ### movie
+
+    - warning: the test split has 16 users only
+    - note: 2 users straddle a cut
+
+    | what            | value |
+    | --------------- | ----: |
+    | longest history |    10 |
+
+    rows:
+
+    | rows  | rows | users |  likes |
+    | ----- | ---: | ----: | -----: |
+    | train | 8000 |    80 | 0.5731 |
+    | test  | 1000 |    16 | 0.5122 |
+
+    ## Choices by search
+
+    | case                   | chosen              | because                          |
+    | ---------------------- | ------------------- | -------------------------------- |
+    | gru4rec, movie, K = 16 | weight_decay = 1e-5 | validation AUC 0.531, next 0.529 |
+
+    ## Fidelity
+
+    | key         | value         |
+    | ----------- | ------------- |
+    | loss.on     | answer tokens |
+    | movie.split | time          |
+
+    ## Provenance
+
+    | what         | which                                                                             |
+    | ------------ | --------------------------------------------------------------------------------- |
+    | data: u.data | 7665e21d7c9aaf97551283aa26dc48e7a66c9af4ccbf5c78dcff1803fc5a50b6                  |
+    | program      | runner 0.1.0                                                                      |
+    | results.csv  | 184 rows, blake3 87d14ebc63c1aea2a50de375e3b5162552d5c68bfd63da5e33778c0d2cfd822f |
+    | stages       | 110 (keys in results.csv)                                                         |
+    ");
+}
+
+#[test]
+fn one_seed_and_one_system_say_so() {
+    let rows = [
+        row(
+            ["sasrec", "movie", "movie"],
+            Some(16),
+            0,
+            "auc",
+            Some(0.612),
+        ),
+        row(["caser", "movie", "movie"], Some(16), 0, "auc", None),
+    ];
+    let results = ResultSet::from_rows(rows).expect("a set");
+    let mut input = ReportInput::new("fixture", &results);
+    input.show_paper = false;
+    insta::assert_snapshot!(comparison(&input), @r"
+    ## movie → movie
+
+    ### AUC × 100
+
+    | system |    K = 16 |
+    | ------ | --------: |
+    | Caser  | undefined |
+    | SASRec | **61.20** |
+
+    AUC × 100 (over all rows of the split, higher is better); test split; 1 seed, so no standard deviation; n = 1000 rows.
+
+    - undefined for at least one seed, which the mean leaves out: Caser (AUC × 100 is undefined when all its rows have the same label, or a score is missing)
+    ");
+}
+
+#[test]
+fn without_rows_the_tables_and_the_page_name_what_is_missing() {
+    let results = ResultSet::default();
+    let mut input = ReportInput::new("fixture", &results);
+    input.missing = vec![Missing::new("tallrec", MissingReason::Failed)];
+    for table in TABLES {
+        let text = (table.render)(&input);
+        assert!(text.contains("nothing to compare"), "{text}");
+        assert!(text.contains("Failed: TALLRec."), "{text}");
+    }
+    let page = page::render(&input, &[], &[]);
+    assert!(page.contains("No result on the test split yet."), "{page}");
+}
+
+#[test]
+fn rows_of_other_experiments_and_splits_stay_out() {
+    let results = set();
+    let expected = comparison(&input(&results));
+    let mut more = rows();
+    for mut row in rows() {
+        row.split = "valid".to_owned();
+        more.push(row.clone());
+        row.experiment = "another".to_owned();
+        row.value = Some(0.99);
+        more.push(row);
+    }
+    let more = ResultSet::from_rows(more).expect("a set");
+    assert_eq!(comparison(&input(&more)), expected);
+}
+
+#[test]
+fn every_line_of_a_table_is_equally_wide() {
+    let results = set();
+    let text = comparison(&input(&results));
+    let mut widths: Vec<usize> = Vec::new();
+    for line in text.lines().chain([""]) {
+        if line.starts_with('|') {
+            widths.push(line.chars().count());
+        } else {
+            assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{text}");
+            widths.clear();
+        }
+    }
+}
