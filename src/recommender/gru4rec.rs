@@ -56,7 +56,8 @@ pub struct Gru4RecSettings {
     pub batch_size: usize,
     /// Epochs at most. Paper: not told.
     pub epochs: usize,
-    /// Epochs without a better validation AUC before stopping. Paper: not told.
+    /// Epochs without a better validation AUC before stopping. With 16 shots an epoch is one
+    /// step, so a short patience would keep an untrained network. Paper: not told.
     pub patience: usize,
     /// What is minimised. Paper: mse, after a sigmoid.
     pub loss: Loss,
@@ -79,8 +80,8 @@ impl Default for Gru4RecSettings {
             learning_rate: 1e-3,
             weight_decay: 1e-5,
             batch_size: 32,
-            epochs: 200,
-            patience: 20,
+            epochs: 300,
+            patience: 50,
             loss: Loss::Mse,
             feedback: Feedback::Embedded,
             feedback_size: 8,
