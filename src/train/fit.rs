@@ -8,7 +8,7 @@ use crate::base::Random;
 use crate::metric::auc;
 use crate::nn::{NnError, Variables};
 
-/// What [`fit`] can train.
+/// What [`fit()`] can train.
 pub trait Trainable {
     /// One training or validation row, ready for the model.
     type Row;
@@ -33,7 +33,7 @@ pub trait Trainable {
     fn label(row: &Self::Row) -> bool;
 }
 
-/// How long and how [`fit`] trains.
+/// How long and how [`fit()`] trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitOptions {
     /// The optimiser.
