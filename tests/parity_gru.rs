@@ -1,8 +1,8 @@
 //! The GRU recommender's arithmetic against PyTorch 2 (`tests/fixtures/baselines`).
 //!
 //! Weights are stored as F16 and exact in f32. PyTorch sums in another order and uses other
-//! polynomials for the gates, so f32 results differ by a few units of 1e-7 per step: 5e-6
-//! absolute is ten steps and four layers of that for values of order 1.
+//! polynomials for the gates: 3.6e-7 apart at most where this was written, for values of order 1;
+//! 2e-6 absolute leaves room for processors that sum in yet another order.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
-use runner::nn::gru::GruStates;
+use runner::nn::gru::{GruStates, Purpose};
 use runner::nn::{Embedding, Gru, Init, Linear, VariableBuilder, Variables};
 use runner::train::{Adam, AdamOptions, Loss};
 use serde_json::Value;
 
-const TOLERANCE: f32 = 5e-6;
+const TOLERANCE: f32 = 2e-6;
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -89,7 +89,9 @@ fn open(name: &str, layers: usize) -> Case {
 impl Case {
     fn states(&self) -> GruStates {
         let x = self.embedding.forward(&self.ids).expect("ids"); // [B, T, H]
-        self.gru.forward(&x, &self.lengths).expect("shapes")
+        self.gru
+            .forward(&x, &self.lengths, Purpose::Training)
+            .expect("shapes")
     }
 
     fn loss(&self, loss: Loss) -> Tensor {

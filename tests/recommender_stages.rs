@@ -85,7 +85,8 @@ fn run(
         .map(|(name, paths)| ((*name).to_owned(), paths.iter().map(artifact).collect()))
         .collect();
     let (sender, receiver) = channel();
-    let emitter = Emitter::new(kind, sender);
+    let send = move |event| sender.send(event).unwrap_or_default();
+    let emitter = Emitter::new(kind, Arc::new(send));
     let context = StageContext::new(inputs, outputs.clone(), scratch.to_owned(), emitter)
         .with_cancellation(Arc::new(AtomicBool::new(cancelled)));
     let result = stage.run(&completed, &context);

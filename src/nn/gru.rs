@@ -3,6 +3,7 @@
 use candle_core::{Result, Tensor};
 
 use super::gru_cell::GruCell;
+pub use super::gru_cell::Purpose;
 use super::linear::affine;
 use super::{Init, NnError, VariableBuilder};
 
@@ -89,12 +90,14 @@ impl Gru {
         &self,
         x: &Tensor,
         lengths: &[usize],
+        purpose: Purpose,
     ) -> std::result::Result<GruStates, NnError> {
-        let fused = x.device().is_cpu();
+        let fused = x.device().is_cpu().then_some(purpose);
         self.run(x, lengths, fused).map_err(NnError::at(&self.name))
     }
 
-    fn run(&self, x: &Tensor, lengths: &[usize], fused: bool) -> Result<GruStates> {
+    /// Plain operations without `fused`.
+    fn run(&self, x: &Tensor, lengths: &[usize], fused: Option<Purpose>) -> Result<GruStates> {
         let time = x.dim(1)?;
         if time == 0 {
             candle_core::bail!("sequences without a single step");
@@ -103,8 +106,8 @@ impl Gru {
         let mut last = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let projected = affine(&states, &layer.weight_ih, &layer.bias_ih)?; // [B, T, 3H]
-            states = if fused {
-                let cell = GruCell::new(lengths);
+            states = if let Some(purpose) = fused {
+                let cell = GruCell::new(lengths, purpose);
                 projected.apply_op3(&layer.weight_hh, &layer.bias_hh, cell)?
             } else {
                 layer.recur(&projected, lengths)?
@@ -166,7 +169,7 @@ mod tests {
             .map(|_| random.normal() as f32)
             .collect();
         let weights = Tensor::from_vec(weights, (batch, time, hidden), &Device::Cpu).expect("cpu");
-        let run = |fused: bool| {
+        let run = |fused: Option<Purpose>| {
             let out = gru.run(&x, &lengths, fused).expect("shapes fit");
             let loss = (&out.states * &weights).and_then(|product| product.sum_all());
             let gradients = loss.expect("cpu").backward().expect("differentiable");
@@ -181,7 +184,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         let mut worst = 0.0_f32;
-        for (one, two) in run(true).iter().zip(&run(false)) {
+        for (one, two) in run(Some(Purpose::Training)).iter().zip(&run(None)) {
             assert_eq!(one.len(), two.len());
             for (one, two) in one.iter().zip(two) {
                 worst = worst.max((one - two).abs());
@@ -198,7 +201,10 @@ mod tests {
         let x = builder.variable("x", &[2, 3, 2], init).expect("fresh");
         let variables = builder.finish().expect("complete");
         crate::nn::finite_difference::check(&variables, || {
-            let last = gru.forward(&x, &[3, 2]).expect("shapes").into_last(); // [2, 3]
+            let last = gru
+                .forward(&x, &[3, 2], Purpose::Training)
+                .expect("shapes")
+                .into_last(); // [2, 3]
             last.sqr().and_then(|last| last.sum_all()).expect("cpu")
         });
     }
@@ -209,17 +215,29 @@ mod tests {
         let gru = Gru::new(&mut builder, "gru", 3, 4, 1).expect("fresh");
         let x = Init::Normal { deviation: 1.0 }.draw(1, "x", &[2, 5, 3]);
         let x = Tensor::from_vec(x, (2, 5, 3), &Device::Cpu).expect("cpu");
-        let padded = gru.forward(&x, &[2, 0]).expect("fits").last[0].to_vec2::<f32>();
+        let padded = gru
+            .forward(&x, &[2, 0], Purpose::Training)
+            .expect("fits")
+            .last[0]
+            .to_vec2::<f32>();
         let cut = x.narrow(1, 0, 2).expect("narrow");
-        let alone = gru.forward(&cut, &[2, 0]).expect("fits").last[0].to_vec2::<f32>();
+        let alone = gru
+            .forward(&cut, &[2, 0], Purpose::Scoring)
+            .expect("fits")
+            .last[0]
+            .to_vec2::<f32>();
         let (padded, alone) = (padded.expect("f32"), alone.expect("f32"));
         assert_eq!(padded, alone);
         assert_eq!(padded[1], [0.0; 4]);
-        assert!(gru.forward(&x, &[6, 0]).is_err());
-        assert!(gru.forward(&x, &[1]).is_err());
+        assert!(gru.forward(&x, &[6, 0], Purpose::Scoring).is_err());
+        assert!(gru.forward(&x, &[1], Purpose::Scoring).is_err());
         assert!(
-            gru.forward(&cut.narrow(2, 0, 2).expect("narrow"), &[1, 1])
-                .is_err()
+            gru.forward(
+                &cut.narrow(2, 0, 2).expect("narrow"),
+                &[1, 1],
+                Purpose::Scoring
+            )
+            .is_err()
         );
     }
 }

@@ -20,7 +20,17 @@ use super::matrix::{Matrix, Write, add_rows, multiply, numbers, with_numbers};
 #[derive(Debug)]
 pub(super) struct GruCell {
     lengths: Vec<usize>,
+    purpose: Purpose,
     kept: Mutex<Option<Activations>>,
+}
+
+/// What a forward pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A backward pass will follow: activations are kept.
+    Training,
+    /// Only the result counts: a backward pass is an error.
+    Scoring,
 }
 
 /// What the backward pass needs, time-major.
@@ -34,9 +44,10 @@ struct Activations {
 
 impl GruCell {
     /// For a batch of sequences with these lengths, each at most T.
-    pub(super) fn new(lengths: &[usize]) -> Self {
+    pub(super) fn new(lengths: &[usize], purpose: Purpose) -> Self {
         Self {
             lengths: lengths.to_vec(),
+            purpose,
             kept: Mutex::new(None),
         }
     }
@@ -79,13 +90,20 @@ impl CustomOp3 for GruCell {
         let weight = numbers(weight, weight_layout)?;
         let bias = numbers(bias, bias_layout)?;
 
-        let mut gates = vec![0.0; time * batch * 4 * hidden];
-        let mut before = vec![0.0; time * batch * hidden];
+        // In scoring one row's gates and two steps' states are enough, used again and again.
+        let keeps = self.purpose == Purpose::Training;
+        let (gate_rows, state_steps) = if keeps { (time * batch, time) } else { (1, 1) };
+        let mut gates = vec![0.0; gate_rows * 4 * hidden];
+        let mut before = vec![0.0; state_steps * batch * hidden];
+        let mut after = vec![0.0; batch * hidden];
         let mut states = vec![0.0; batch * time * hidden];
         let mut recurrent = vec![0.0; batch * width];
         for step in 0..time {
-            let (past, future) = before.split_at_mut((step + 1) * batch * hidden);
-            let state = &past[step * batch * hidden..];
+            let at = if keeps { step * batch * hidden } else { 0 };
+            let state = &mut before[at..at + batch * hidden];
+            if step > 0 {
+                state.copy_from_slice(&after);
+            }
             for row in recurrent.chunks_exact_mut(width) {
                 row.copy_from_slice(bias);
             }
@@ -100,7 +118,7 @@ impl CustomOp3 for GruCell {
                 let new = &mut states[at..at + hidden];
                 if step < self.lengths[row] {
                     let at = (row * time + step) * width;
-                    let gate = (step * batch + row) * 4 * hidden;
+                    let gate = if keeps { step * batch + row } else { 0 } * 4 * hidden;
                     step_forward(
                         parts(&projected[at..at + width], hidden),
                         parts(&recurrent[row * width..(row + 1) * width], hidden),
@@ -111,13 +129,13 @@ impl CustomOp3 for GruCell {
                 } else {
                     new.copy_from_slice(old);
                 }
-                if let Some(next) = future.get_mut(row * hidden..(row + 1) * hidden) {
-                    next.copy_from_slice(new);
-                }
+                after[row * hidden..(row + 1) * hidden].copy_from_slice(new);
             }
         }
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Activations { gates, before });
+        if keeps {
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Activations { gates, before });
+        }
         Ok((CpuStorage::F32(states), (batch, time, hidden).into()))
     }
 
@@ -133,7 +151,7 @@ impl CustomOp3 for GruCell {
         let hidden = width / 3;
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Activations { gates, before }) = kept.as_ref() else {
-            candle_core::bail!("gru_cell went backward before it went forward");
+            candle_core::bail!("gru_cell kept nothing to go backward with: it ran for scoring");
         };
         let mut for_projected = vec![0.0; batch * time * width];
         let mut for_recurrent = vec![0.0; time * batch * width];

@@ -20,6 +20,7 @@ use super::sequence::{Batch, Network, Padding, fit_network, score_network};
 use super::{FitReport, Method, RecommenderError, Scores, SettingError};
 use crate::base::Random;
 use crate::data::Sample;
+use crate::nn::gru::Purpose;
 use crate::nn::{Dropout, Embedding, Gru, Init, Linear, NnError, VariableBuilder};
 use crate::train::{AdamOptions, FitOptions, Loss, Observer};
 
@@ -55,7 +56,8 @@ pub struct Gru4RecSettings {
     pub batch_size: usize,
     /// Epochs at most. Paper: not told.
     pub epochs: usize,
-    /// Epochs without a better validation AUC before stopping. Paper: not told.
+    /// Epochs without a better validation AUC before stopping. With 16 shots an epoch is one
+    /// step, so a short patience would keep an untrained network. Paper: not told.
     pub patience: usize,
     /// What is minimised. Paper: mse, after a sigmoid.
     pub loss: Loss,
@@ -78,8 +80,8 @@ impl Default for Gru4RecSettings {
             learning_rate: 1e-3,
             weight_decay: 1e-5,
             batch_size: 32,
-            epochs: 200,
-            patience: 20,
+            epochs: 300,
+            patience: 50,
             loss: Loss::Mse,
             feedback: Feedback::Embedded,
             feedback_size: 8,
@@ -200,8 +202,13 @@ impl Network for GruNetwork {
             let feedback = table.forward(&batch.feedback)?; // [B, T, F]
             x = Tensor::cat(&[x, feedback], 2).map_err(NnError::at("feedback"))?; // [B, T, H + F]
         }
+        let purpose = if random.is_some() {
+            Purpose::Training
+        } else {
+            Purpose::Scoring
+        };
         let x = self.dropout.forward(x, random)?;
-        let state = self.gru.forward(&x, &batch.lengths)?.into_last(); // [B, H]
+        let state = self.gru.forward(&x, &batch.lengths, purpose)?.into_last(); // [B, H]
         self.output.forward_chosen(&state, &batch.targets) // [B]
     }
 

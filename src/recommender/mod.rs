@@ -1,6 +1,6 @@
 //! Recommenders that are not language models: one file per method, one line in [`RECOMMENDERS`].
 //!
-//! A method's author implements [`Method`](contract::Method) with typed settings;
+//! A method's author implements [`Method`] with typed settings;
 //! [`Recommender`] is what stages see. [`sequence`] holds what the trained methods share: the
 //! item vocabulary, padded batches, and the way to and from a model folder.
 //!

@@ -8,7 +8,7 @@ use crate::base::Random;
 use crate::metric::auc;
 use crate::nn::{NnError, Variables};
 
-/// What [`fit`] can train.
+/// What [`fit()`] can train.
 pub trait Trainable {
     /// One training or validation row, ready for the model.
     type Row;
@@ -23,7 +23,7 @@ pub trait Trainable {
     fn loss(&self, batch: &[&Self::Row], random: &mut Random) -> Result<Tensor, NnError>;
 
     /// A score for each row, higher for rows more likely liked, without dropout. A row's score
-    /// may not depend on the other rows.
+    /// may not depend on the other rows, beyond rounding.
     ///
     /// # Errors
     /// If a layer fails.
@@ -33,7 +33,7 @@ pub trait Trainable {
     fn label(row: &Self::Row) -> bool;
 }
 
-/// How long and how [`fit`] trains.
+/// How long and how [`fit()`] trains.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitOptions {
     /// The optimiser.
@@ -72,8 +72,8 @@ pub struct Fitted {
     pub valid_scores: Vec<f64>,
 }
 
-/// Rows scored at a time; it bounds memory and changes no score.
-const SCORED_TOGETHER: usize = 512;
+/// Rows scored at a time: few enough that a layer's numbers stay in the processor's cache.
+const SCORED_TOGETHER: usize = 128;
 
 /// Trains a model and leaves it with the weights of its best epoch.
 ///

@@ -1,4 +1,4 @@
-//! The one training loop, [`fit`], and its parts; it knows [`Trainable`], no model.
+//! The one training loop, [`fit()`], and its parts; it knows [`Trainable`], no model.
 
 pub mod adam;
 pub mod error;

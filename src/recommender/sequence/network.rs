@@ -37,7 +37,7 @@ pub trait Network: Sized {
     fn history(settings: &Self::Settings) -> (usize, Padding);
 }
 
-/// A network with its variables and its loss, as [`fit`] sees it.
+/// A network with its variables and its loss, as [`fit()`] sees it.
 struct Model<N> {
     network: N,
     variables: Variables,
@@ -92,7 +92,7 @@ impl<N: Network> Model<N> {
 /// It trains on the CPU: at hidden sizes of 64 a GPU spends its time waiting for launches.
 ///
 /// # Errors
-/// See [`fit`]; and if the folder cannot be written.
+/// See [`fit()`]; and if the folder cannot be written.
 pub fn fit_network<N: Network>(
     settings: &N::Settings,
     loss: Loss,
