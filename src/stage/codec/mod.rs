@@ -5,7 +5,6 @@ pub mod error;
 pub mod predictions;
 pub mod table;
 pub mod values;
-mod values;
 
 pub use curve::{read_curve, write_curve};
 pub use error::CodecError;
