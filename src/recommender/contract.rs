@@ -76,6 +76,8 @@ pub trait Method: Sync + 'static {
     const SUMMARY: &'static str;
     /// Whether it knows items by identifier, so that it cannot carry over to other items.
     const LEARNS_ITEM_IDS: bool;
+    /// Whether its scores are meant to rank; equal scores are then worth a warning.
+    const RANKS: bool = true;
 
     /// Checks what a type cannot say.
     ///
@@ -118,6 +120,8 @@ pub trait Recommender: Sync {
     fn summary(&self) -> &'static str;
     /// See [`Method::LEARNS_ITEM_IDS`].
     fn learns_item_ids(&self) -> bool;
+    /// See [`Method::RANKS`].
+    fn ranks(&self) -> bool;
     /// JSON Schema of its settings.
     fn schema(&self) -> Schema;
     /// Settings after defaults.
@@ -212,6 +216,10 @@ impl<M: Method> Recommender for Erased<M> {
 
     fn learns_item_ids(&self) -> bool {
         M::LEARNS_ITEM_IDS
+    }
+
+    fn ranks(&self) -> bool {
+        M::RANKS
     }
 
     fn schema(&self) -> Schema {

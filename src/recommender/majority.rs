@@ -32,6 +32,7 @@ impl Method for Majority {
     const NAME: &'static str = "majority";
     const SUMMARY: &'static str = "The share of likes among the training rows, the same for all.";
     const LEARNS_ITEM_IDS: bool = false;
+    const RANKS: bool = false;
 
     fn fit(
         settings: &MajoritySettings,

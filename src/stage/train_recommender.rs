@@ -155,7 +155,7 @@ impl StageKind for TrainRecommender {
                 error => StageError::other(error),
             })?;
         let predictions = predictions(&valid, &report.valid_scores);
-        for suspicion in suspicions(&predictions) {
+        for suspicion in suspicions(&predictions, method.ranks()) {
             let emitter = context.emitter();
             emitter.warn(format!("validation rows: {suspicion}"));
         }
