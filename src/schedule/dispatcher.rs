@@ -276,8 +276,8 @@ impl Dispatcher<'_, '_> {
         let mut stack = vec![first];
         while let Some(node) = stack.pop() {
             let index = node.index();
-            let again = self.states[index] == NodeState::Fresh && self.must_run[index]
-                || self.states[index] == NodeState::Made && self.must_run[index];
+            let again = matches!(self.states[index], NodeState::Fresh | NodeState::Made)
+                && self.must_run[index];
             if self.states[index] != NodeState::Idle && !again {
                 continue;
             }
@@ -384,13 +384,13 @@ impl Dispatcher<'_, '_> {
                     Lane::Cpu => self.free_threads += threads,
                     Lane::Accelerator => self.accelerator_busy = false,
                 }
-                self.ended(node, *outcome)?;
+                self.ended(node, *outcome);
             }
         }
         Ok(())
     }
 
-    fn ended(&mut self, node: NodeIndex, outcome: Outcome) -> Result<(), StoreError> {
+    fn ended(&mut self, node: NodeIndex, outcome: Outcome) {
         let id = self.graph.graph[node].id.clone();
         match outcome {
             Outcome::Made(manifest) => {
@@ -417,7 +417,6 @@ impl Dispatcher<'_, '_> {
                 (self.sink)(EventKind::StageCancelled { stage: id });
             }
         }
-        Ok(())
     }
 
     fn made(&mut self, node: NodeIndex, outputs: Vec<OutputRecord>, state: NodeState) {

@@ -45,7 +45,7 @@ pub(super) struct Work {
 /// How work ended.
 pub(super) enum Outcome {
     /// Published.
-    Made(Manifest),
+    Made(Box<Manifest>),
     /// Inputs' bytes are missing or damaged; their makers have to run again.
     InputsLost(Vec<(NodeIndex, ArtifactState)>),
     /// The stage failed.
