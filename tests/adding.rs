@@ -1,5 +1,11 @@
 //! Runs the example of `docs/ADDING.md`: a program of the user's as a stage.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at what it does not expect"
+)]
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;

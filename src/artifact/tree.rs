@@ -59,7 +59,10 @@ pub fn measure_files(root: &Path, files: &[PathBuf]) -> io::Result<Measure> {
 /// The hash of a folder, from its files' hashes by relative path.
 #[must_use]
 pub fn folder_digest(listing: Map<String, Value>) -> Digest {
-    let listing = Value::Object(Map::from_iter([("files".to_owned(), Value::Object(listing))]));
+    let listing = Value::Object(Map::from_iter([(
+        "files".to_owned(),
+        Value::Object(listing),
+    )]));
     Digest::of_bytes(canonical_json(&listing).as_bytes())
 }
 

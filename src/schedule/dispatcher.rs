@@ -339,10 +339,10 @@ impl Dispatcher<'_, '_> {
                 receiver.recv().ok()
             };
             if let Some(message) = message {
-                self.receive(message)?;
+                self.receive(message);
             }
             while let Ok(message) = receiver.try_recv() {
-                self.receive(message)?;
+                self.receive(message);
             }
             if self.interrupt.presses() >= 2 {
                 let since = asked_at.get_or_insert_with(clock::now);
@@ -353,7 +353,7 @@ impl Dispatcher<'_, '_> {
         }
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), StoreError> {
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Event(kind) => (self.sink)(kind),
             Message::Interrupted => {
@@ -387,7 +387,6 @@ impl Dispatcher<'_, '_> {
                 self.ended(node, *outcome);
             }
         }
-        Ok(())
     }
 
     fn ended(&mut self, node: NodeIndex, outcome: Outcome) {

@@ -163,7 +163,7 @@ impl Experiment {
             .unwrap_or_default()
             .trim()
             .to_owned();
-        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics)?;
+        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics);
         let only = only::parse(&request.only, &grid, &mut sources, &mut diagnostics);
         let mut experiment = Self {
             name,
@@ -463,11 +463,7 @@ fn report(
     (tables, figures)
 }
 
-fn load_pipeline(
-    root: &Node,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
-) -> Pipeline {
+fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Pipeline {
     let Some(node) = root.get("pipeline") else {
         diagnostics.error_with_help(
             "spec::pipeline",
@@ -506,7 +502,7 @@ fn load_pipeline(
     };
     let source = sources.add(&path.display().to_string(), &text);
     match parse(&text, source, diagnostics) {
-        Some(root) => Ok(pipeline::decode(&root, &stem(path), diagnostics)),
+        Some(root) => pipeline::decode(&root, &stem(path), diagnostics),
         None => Pipeline::default(),
     }
 }
