@@ -324,7 +324,9 @@ impl<'e> Builder<'e> {
                     .inputs()
                     .iter()
                     .find(|declared| declared.name == input.name)
-                    .is_some_and(|declared| declared.arity != Arity::Optional);
+                    .is_some_and(|declared| {
+                        !matches!(declared.arity, Arity::Optional | Arity::AnyNumber)
+                    });
                 let all_optional = input.sources.iter().all(|source| source.optional);
                 if needed || !all_optional {
                     if self.diagnostics.is_empty() {

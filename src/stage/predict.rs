@@ -74,7 +74,7 @@ impl StageKind for Predict {
             ));
         }
         let predictions = predictions(&samples, &scores.likes);
-        for suspicion in suspicions(&predictions) {
+        for suspicion in suspicions(&predictions, method.ranks()) {
             context.emitter().warn(suspicion);
         }
         write_predictions(context.output("predictions")?, &predictions)
