@@ -157,9 +157,10 @@ fn heavy_crates_stay_at_home() {
         let homes = listed(&row[1]);
         let used: BTreeSet<String> = files("src", &["rs"])
             .iter()
-            .filter(|path| {
-                let text = read(path);
-                let mut uses = text.match_indices(&format!("{}::", row[0]));
+            .filter(|file| {
+                let text = read(file);
+                let path = format!("{}::", row[0]);
+                let mut uses = text.match_indices(&path);
                 uses.any(|(at, _)| {
                     let before = text[..at].chars().next_back();
                     !before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
@@ -330,4 +331,18 @@ fn nothing_names_a_path_of_one_machine() {
             }
         }
     }
+}
+
+#[test]
+fn the_readme_shows_the_committed_table() {
+    let comparison = read(&root().join("results/quickstart/comparison.md"));
+    let table: Vec<&str> = comparison
+        .lines()
+        .skip_while(|line| !line.starts_with('|'))
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(
+        read(&root().join("README.md")).contains(&table.join("\n")),
+        "copy the first table of results/quickstart/comparison.md into README.md"
+    );
 }

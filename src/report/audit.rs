@@ -267,15 +267,14 @@ mod tests {
             "users": [{"user": 1, "rows": 7}, {"user": 2, "rows": 9}],
         });
         insta::assert_snapshot!(render(&audit).join("\n\n"), @r"
-        - warning: two users straddle a cut
-        - note: odd
+        - odd
 
         rows:
 
-        | rows  | rows |  likes |
-        | ----- | ---: | -----: |
-        | train | 8000 | 0.5731 |
-        | test  | 1000 |        |
+        | what  |  train | test |
+        | ----- | -----: | ---: |
+        | rows  |   8000 | 1000 |
+        | likes | 0.5731 |      |
 
         history:
 
