@@ -1,4 +1,5 @@
-//! Runs the example of `docs/ADDING.md`: a program of the user's as a stage.
+//! Runs the example of `docs/ADDING.md`, a program of the user's as a stage, and plans every
+//! experiment that is shipped.
 
 #![expect(
     clippy::expect_used,
@@ -55,6 +56,23 @@ fn the_guide_shows_the_files_that_are_tested() {
             guide.contains(text.trim_end()),
             "docs/ADDING.md does not show {name} as it is"
         );
+    }
+}
+
+#[test]
+fn every_shipped_experiment_can_be_planned() {
+    let folder = tempfile::tempdir().expect("folder");
+    for entry in fs::read_dir("experiments").expect("experiments") {
+        let path = entry.expect("entry").path();
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .arg("plan")
+            .arg(&path)
+            .arg("--store")
+            .arg(folder.path())
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {said}", path.display());
     }
 }
 

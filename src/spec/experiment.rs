@@ -283,7 +283,11 @@ impl Experiment {
                         format!("`{name}` is not a method"),
                         suggestion(&name, known.iter().copied()),
                     );
-                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
+                } else if !vocabulary.methods.contains(&name.as_str())
+                    // A condition on a planned method does not build it.
+                    && (!own.contains(&name)
+                        || vocabulary.planned_methods.contains(&name.as_str()))
+                {
                     self.unbuilt.push(name);
                 }
             }

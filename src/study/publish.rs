@@ -128,7 +128,10 @@ fn provenance(study: &Study) -> BTreeMap<String, String> {
             .flat_map(|axis| &grid.axes[axis].values)
             .any(|value| [domain, "both"].contains(&value.to_string().as_str()))
     };
-    for domain in ["movie", "book"].into_iter().filter(|domain| is_used(domain)) {
+    for domain in ["movie", "book"]
+        .into_iter()
+        .filter(|domain| is_used(domain))
+    {
         if let Some(source) = study
             .experiment
             .variables
