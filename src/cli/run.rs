@@ -14,6 +14,7 @@ use crate::study::{Study, collect, publish, shown};
 
 /// Arguments of `runner run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     after_help = "Examples:\n  runner run experiments/quickstart.yaml\n  runner run \
                         experiments/movie_baselines.yaml --set data.movie.path=data/ml-100k \

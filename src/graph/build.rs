@@ -22,6 +22,9 @@ type Instance = Option<NodeIndex>;
 /// Instances of one template by what was read to make them.
 type Memory = Vec<(Reads, BTreeMap<Vec<String>, Instance>)>;
 
+/// Cells by the values they have on some axes; the flag says whether only selected ones count.
+type Groups = BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>;
+
 struct Builder<'e> {
     experiment: &'e Experiment,
     grid: &'e Grid,
@@ -29,7 +32,7 @@ struct Builder<'e> {
     templates: BTreeMap<&'e str, (usize, &'e StageTemplate)>,
     memory: Vec<Memory>,
     interned: BTreeMap<Digest, NodeIndex>,
-    groups: BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>,
+    groups: Groups,
     result: StageGraph,
     diagnostics: Diagnostics,
 }
@@ -441,7 +444,7 @@ impl<'e> Builder<'e> {
             };
             let same = |wanted: &Value| {
                 *wanted == value
-                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a == b)
+                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a.total_cmp(&b).is_eq())
             };
             if !values.iter().any(same) {
                 return false;

@@ -276,8 +276,8 @@ impl Dispatcher<'_, '_> {
         let mut stack = vec![first];
         while let Some(node) = stack.pop() {
             let index = node.index();
-            let again = self.states[index] == NodeState::Fresh && self.must_run[index]
-                || self.states[index] == NodeState::Made && self.must_run[index];
+            let again = matches!(self.states[index], NodeState::Fresh | NodeState::Made)
+                && self.must_run[index];
             if self.states[index] != NodeState::Idle && !again {
                 continue;
             }
@@ -339,10 +339,10 @@ impl Dispatcher<'_, '_> {
                 receiver.recv().ok()
             };
             if let Some(message) = message {
-                self.receive(message)?;
+                self.receive(message);
             }
             while let Ok(message) = receiver.try_recv() {
-                self.receive(message)?;
+                self.receive(message);
             }
             if self.interrupt.presses() >= 2 {
                 let since = asked_at.get_or_insert_with(clock::now);
@@ -353,7 +353,7 @@ impl Dispatcher<'_, '_> {
         }
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), StoreError> {
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Event(kind) => (self.sink)(kind),
             Message::Interrupted => {
@@ -384,13 +384,12 @@ impl Dispatcher<'_, '_> {
                     Lane::Cpu => self.free_threads += threads,
                     Lane::Accelerator => self.accelerator_busy = false,
                 }
-                self.ended(node, *outcome)?;
+                self.ended(node, *outcome);
             }
         }
-        Ok(())
     }
 
-    fn ended(&mut self, node: NodeIndex, outcome: Outcome) -> Result<(), StoreError> {
+    fn ended(&mut self, node: NodeIndex, outcome: Outcome) {
         let id = self.graph.graph[node].id.clone();
         match outcome {
             Outcome::Made(manifest) => {
@@ -417,7 +416,6 @@ impl Dispatcher<'_, '_> {
                 (self.sink)(EventKind::StageCancelled { stage: id });
             }
         }
-        Ok(())
     }
 
     fn made(&mut self, node: NodeIndex, outputs: Vec<OutputRecord>, state: NodeState) {

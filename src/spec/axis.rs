@@ -78,10 +78,10 @@ fn scalar_or_range(
     scale: Scale,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Scalar> {
-    if let Value::String(text) = value {
-        if text.contains("..") {
-            return range(name, node, text, scale, 1, diagnostics);
-        }
+    if let Value::String(text) = value
+        && text.contains("..")
+    {
+        return range(name, node, text, scale, 1, diagnostics);
     }
     match Scalar::from_json(value) {
         Some(value) => vec![value],

@@ -163,7 +163,7 @@ impl Experiment {
             .unwrap_or_default()
             .trim()
             .to_owned();
-        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics)?;
+        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics);
         let only = only::parse(&request.only, &grid, &mut sources, &mut diagnostics);
         let mut experiment = Self {
             name,
@@ -283,7 +283,11 @@ impl Experiment {
                         format!("`{name}` is not a method"),
                         suggestion(&name, known.iter().copied()),
                     );
-                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
+                } else if !vocabulary.methods.contains(&name.as_str())
+                    // A condition on a planned method does not build it.
+                    && (!own.contains(&name)
+                        || vocabulary.planned_methods.contains(&name.as_str()))
+                {
                     self.unbuilt.push(name);
                 }
             }
@@ -320,7 +324,7 @@ fn nearest_file(path: &Path) -> String {
             entries
                 .filter_map(Result::ok)
                 .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"))
+                .filter(|name| [".yaml", ".yml"].iter().any(|end| name.ends_with(end)))
                 .collect()
         })
         .unwrap_or_default();
@@ -463,11 +467,7 @@ fn report(
     (tables, figures)
 }
 
-fn load_pipeline(
-    root: &Node,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
-) -> Result<Pipeline, LoadError> {
+fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Pipeline {
     let Some(node) = root.get("pipeline") else {
         diagnostics.error_with_help(
             "spec::pipeline",
@@ -475,7 +475,7 @@ fn load_pipeline(
             "the experiment names no pipeline",
             "add `pipeline: pipelines/tallrec.yaml`",
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let Some(path) = node.as_str() else {
         diagnostics.error(
@@ -483,7 +483,7 @@ fn load_pipeline(
             node.span,
             format!("{} is not the path of a pipeline", node.describe()),
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let path = Path::new(path);
     let text = match fs::read_to_string(path) {
@@ -501,13 +501,13 @@ fn load_pipeline(
                     }
                 },
             );
-            return Ok(Pipeline::default());
+            return Pipeline::default();
         }
     };
     let source = sources.add(&path.display().to_string(), &text);
     match parse(&text, source, diagnostics) {
-        Some(root) => Ok(pipeline::decode(&root, &stem(path), diagnostics)),
-        None => Ok(Pipeline::default()),
+        Some(root) => pipeline::decode(&root, &stem(path), diagnostics),
+        None => Pipeline::default(),
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Params {
     /// Threads it uses on the CPU lane.
     #[serde(default = "default_threads")]
     pub threads: usize,
-    /// Environment variables to set. Only these, and PATH, HOME, LANG, TMPDIR, VIRTUAL_ENV,
-    /// LD_LIBRARY_PATH and CUDA_VISIBLE_DEVICES of the caller, are passed on.
+    /// Environment variables to set. Only these, and `PATH`, `HOME`, `LANG`, `TMPDIR`,
+    /// `VIRTUAL_ENV`, `LD_LIBRARY_PATH` and `CUDA_VISIBLE_DEVICES` of the caller, are passed on.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
     /// Raise it when the program changed in a way its inputs do not show.
