@@ -152,6 +152,22 @@ fn check_writable(study: &Study) -> Result<(), CliError> {
     }
 }
 
+/// The table with its main metric only; the file holds the others.
+fn main_sections(table: &str) -> String {
+    let mut kept = String::new();
+    let mut skipping = false;
+    for line in table.lines() {
+        if line.starts_with('#') {
+            skipping = line.starts_with("### ") && !line.starts_with("### AUC");
+        }
+        if !skipping {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept.trim_end().to_owned()
+}
+
 fn conclude(
     study: &Study,
     arguments: &Arguments,
@@ -182,7 +198,7 @@ fn conclude(
             .find(|file| file.extension().is_some_and(|extension| extension == "md"))
         && let Ok(text) = std::fs::read_to_string(table)
     {
-        output::line(text.trim_end())?;
+        output::line(&main_sections(&text))?;
     }
     for (stage, message, log) in &summary.failed {
         output::note(&format!("failed: {stage}: {message}"));

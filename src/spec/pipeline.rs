@@ -563,19 +563,13 @@ impl Pipeline {
         into
     }
 
-    /// Names that conditions compare `method` with: methods this pipeline brings itself.
+    /// Methods this pipeline brings itself: names that cases compare `method` with.
     #[must_use]
     pub fn methods(&self) -> Vec<String> {
         self.stages
             .iter()
-            .flat_map(|stage| {
-                stage
-                    .cases
-                    .iter()
-                    .map(|case| &case.when)
-                    .chain([&stage.when])
-            })
-            .flat_map(|condition| &condition.tests)
+            .flat_map(|stage| &stage.cases)
+            .flat_map(|case| &case.when.tests)
             .filter(|(reference, _)| reference.written() == "method")
             .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
             .map(str::to_owned)

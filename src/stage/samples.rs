@@ -103,7 +103,37 @@ pub(super) fn write_splits(
         "notes": account.notes,
         "splits": summaries,
     });
-    write_json(context.output("summary")?, &summary)
+    let origins: Vec<String> = context
+        .all_inputs()
+        .values()
+        .flatten()
+        .map(|input| format!("{}/", input.origin))
+        .collect();
+    write_json(
+        context.output("summary")?,
+        &without_origins(summary, &origins),
+    )
+}
+
+/// An artifact must not depend on where its inputs lie: files are named within their folder.
+fn without_origins(value: Value, origins: &[String]) -> Value {
+    match value {
+        Value::String(text) => Value::String(
+            origins
+                .iter()
+                .fold(text, |text, origin| text.replace(origin, "")),
+        ),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| without_origins(item, origins))
+            .collect(),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key, without_origins(value, origins)))
+                .collect(),
+        ),
+        other => other,
+    }
 }
 
 /// A value as JSON.
