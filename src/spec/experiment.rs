@@ -283,11 +283,7 @@ impl Experiment {
                         format!("`{name}` is not a method"),
                         suggestion(&name, known.iter().copied()),
                     );
-                } else if !vocabulary.methods.contains(&name.as_str())
-                    // A condition on a planned method does not build it.
-                    && (!own.contains(&name)
-                        || vocabulary.planned_methods.contains(&name.as_str()))
-                {
+                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
                     self.unbuilt.push(name);
                 }
             }
