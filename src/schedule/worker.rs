@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::artifact::files::Seen;
 use crate::artifact::manifest::{KeyMaterial, Manifest};
-use crate::artifact::{ArtifactState, StageLock, Store, StoreError};
+use crate::artifact::{ArtifactState, StageLock, Store};
 use crate::base::{Emitter, clock};
 use crate::stage::{ErasedStage, InputArtifact, OutputDeclaration, StageContext, StageError};
 
@@ -146,7 +146,7 @@ fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactSta
     Ok(lost)
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|message| (*message).to_owned())
@@ -165,13 +165,6 @@ fn full_message(error: &StageError) -> String {
             message.push_str(&text);
         }
         source = cause.source();
-    }
-    if let StageError::Other(inner) = error
-        && let Some(StoreError::Io { .. }) = inner.downcast_ref::<StoreError>()
-        && !message.contains("finished work is kept")
-        && message.contains("No space left")
-    {
-        message.push_str("\n  help: free some space and run the same command again");
     }
     message
 }
