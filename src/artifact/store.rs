@@ -62,12 +62,14 @@ pub enum StoreError {
     },
 }
 
+/// What to do about a full disk.
+pub(crate) const FULL_DISK_HELP: &str = "\n  help: the disk is full; free some space (`runner cache \
+                                         gc` removes artifacts that no result needs) and run the \
+                                         same command again, finished work is kept";
+
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "\n  help: the disk is full; free some space (`runner cache gc` removes artifacts that \
-             no result needs) and run the same command again, finished work is kept"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FULL_DISK_HELP,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "\n  help: the store must be writable; choose another folder with --store"
         }

@@ -159,7 +159,7 @@ impl<'g> Keys<'g> {
         Some(KeyMaterial {
             kind: stage.kind.name().to_owned(),
             version: stage.kind.version(),
-            params: stage.kind.key_params(&stage.params),
+            params: stage.kind.key_params(&stage.params).into_owned(),
             inputs,
         })
     }
