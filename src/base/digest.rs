@@ -27,11 +27,22 @@ impl Digest {
     /// # Errors
     /// Whatever opening or reading the file gives.
     pub fn of_file(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        Self::of_reader(&mut File::open(path)?)
+    }
+
+    /// Hashes everything that a reader gives, without keeping it.
+    ///
+    /// # Errors
+    /// Whatever reading gives.
+    pub fn of_reader(reader: &mut dyn Read) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0_u8; 64 * 1024];
         loop {
-            let count = file.read(&mut buffer)?;
+            let count = match reader.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
             if count == 0 {
                 return Ok(Self(*hasher.finalize().as_bytes()));
             }
@@ -43,6 +54,11 @@ impl Digest {
     #[must_use]
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    /// Appends all 64 hexadecimal digits to a text.
+    pub fn push_hex(&self, text: &mut String) {
+        text.push_str(&blake3::Hash::from_bytes(self.0).to_hex());
     }
 
     /// The first 12 hexadecimal digits, enough for people.

@@ -67,7 +67,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         arguments.fail_fast,
         &interrupt,
         &mut |event| reporters.emit(event),
-    )?;
+    );
     drop(reporters);
     let mut files = Vec::new();
     if writes_results {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::arguments::{ExperimentArguments, Global};
 use super::{CliError, Exit, output};
 use crate::base::clock;
-use crate::plan::reason::explain;
+use crate::plan::reason::{explain, sentences};
 use crate::plan::{Plan, Reason, Verdict};
 use crate::study::Study;
 
@@ -101,8 +101,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         }
     } else {
         text.push_str(&format!("{} would run because\n", stage.id));
-        for reason in &found {
-            text.push_str(&format!("  - {reason}\n"));
+        for sentence in sentences(&found) {
+            text.push_str(&format!("  - {sentence}\n"));
         }
         if matches!(plan.verdicts[node.index()], Verdict::Waiting { .. }) {
             text.push_str(

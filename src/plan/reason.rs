@@ -126,6 +126,38 @@ impl fmt::Display for Reason {
     }
 }
 
+/// As many stages are named by [`sentences`]; of more it says how many.
+const MOST_NAMED: usize = 3;
+
+/// Reasons in words. An aggregate may wait for thousands of stages; the first few say enough.
+#[must_use]
+pub fn sentences(reasons: &[Reason]) -> Vec<String> {
+    let waits = |reason: &&Reason| matches!(reason, Reason::DependsOn { .. });
+    let waiting = reasons.iter().filter(waits).count();
+    if waiting <= MOST_NAMED + 1 {
+        return reasons.iter().map(ToString::to_string).collect();
+    }
+    let mut sentences: Vec<String> = reasons
+        .iter()
+        .filter(|reason| !waits(reason))
+        .map(ToString::to_string)
+        .collect();
+    let named: Vec<&str> = reasons
+        .iter()
+        .filter_map(|reason| match reason {
+            Reason::DependsOn { stage } => Some(stage.as_str()),
+            _ => None,
+        })
+        .take(MOST_NAMED)
+        .collect();
+    sentences.push(format!(
+        "depends on {} and {} more",
+        named.join(", "),
+        waiting - MOST_NAMED
+    ));
+    sentences
+}
+
 fn shown(value: &Value) -> String {
     if value.is_null() {
         "nothing".to_owned()

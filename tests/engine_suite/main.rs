@@ -1,0 +1,17 @@
+//! The engine from the outside: what reruns and what does not, failures, interruptions, kills,
+//! several runners at once, a full disk.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod damage;
+mod failure;
+mod freshness;
+mod full_disk;
+mod interrupt;
+mod kill;
+mod support;
+mod two_runners;
