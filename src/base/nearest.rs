@@ -38,6 +38,7 @@ pub fn suggestion<'a, S: AsRef<str> + ?Sized + 'a>(
         _ => format!("allowed: {}", all.join(", ")),
     };
     match nearest(wrong, all.iter().copied()) {
+        Some(name) if all.len() == 1 => format!("did you mean `{name}`? It is the only one here"),
         Some(name) => format!("did you mean `{name}`? ({allowed})"),
         None => allowed,
     }

@@ -13,7 +13,7 @@ use crate::base::nearest::suggestion;
 use crate::base::{Digest, canonical_json};
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
-use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError};
+use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
 use crate::stage::{Arity, ErasedStage};
 
 /// An instance of a template, or the knowledge that there is none for these values.
@@ -37,12 +37,13 @@ struct Builder<'e> {
 /// Builds the graph of an experiment: nodes for every built cell, targets for selected ones.
 ///
 /// # Errors
-/// Everything that is wrong with the pipeline for this grid.
+/// What was `found` wrong already, with everything that is wrong with the pipeline for this grid.
 pub fn build(
     experiment: &Experiment,
     kinds: &[&'static dyn ErasedStage],
+    found: Diagnostics,
 ) -> Result<StageGraph, SpecError> {
-    build_with(experiment, kinds, Builder::walk)
+    build_with(experiment, kinds, found, Builder::walk)
 }
 
 /// Builds only what one template needs, with values given in place of axes; the template is the
@@ -56,7 +57,7 @@ pub fn build_only(
     template: &str,
     bound: &BTreeMap<String, Value>,
 ) -> Result<StageGraph, SpecError> {
-    build_with(experiment, kinds, |builder| {
+    build_with(experiment, kinds, Diagnostics::default(), |builder| {
         let grid = builder.grid;
         let Some(cell) = grid.cells.first() else {
             return;
@@ -76,16 +77,12 @@ pub fn build_only(
 fn build_with<'e>(
     experiment: &'e Experiment,
     kinds: &'e [&'static dyn ErasedStage],
+    found: Diagnostics,
     walk: impl FnOnce(&mut Builder<'e>),
 ) -> Result<StageGraph, SpecError> {
-    let mut diagnostics = Diagnostics::default();
-    check::pipeline(
-        &experiment.pipeline,
-        &experiment.grid,
-        kinds,
-        &mut diagnostics,
-    );
-    let structure_is_sound = diagnostics.is_empty();
+    let mut diagnostics = found;
+    check::pipeline(experiment, kinds, &mut diagnostics);
+    let structure_is_sound = diagnostics.leave_stages_alone();
     let mut builder = Builder {
         experiment,
         grid: &experiment.grid,
@@ -201,7 +198,6 @@ impl<'e> Builder<'e> {
                 .map(|(name, _)| name.clone())
                 .collect();
         }
-        let results = &pipeline.results;
         let used: Vec<&str> = pipeline
             .stages
             .iter()
@@ -209,9 +205,7 @@ impl<'e> Builder<'e> {
             .flat_map(|case| &case.inputs)
             .flat_map(|input| &input.sources)
             // Results are wanted through their own sources, with their own `with:`.
-            .chain(&results.metrics)
-            .chain(&results.choices)
-            .chain(&results.audits)
+            .chain(pipeline.results.all())
             .filter_map(|source| match &source.from {
                 SourceKind::Stage { stage, .. } => Some(stage.as_str()),
                 SourceKind::Path { .. } => None,
@@ -463,28 +457,43 @@ impl<'e> Builder<'e> {
             }
         };
         // A wrong parameter is reported and taken out, so that the next one is found as well.
-        let mut sound = true;
+        let mut removed: Vec<String> = Vec::new();
         for _ in 0..16 {
-            match kind.complete(&params) {
-                Ok(completed) => return sound.then_some(completed),
-                Err(error) => {
-                    sound = false;
-                    let (message, help) = readable(kind.name(), &error.path, &error.message);
-                    let span = self.param_span(case, &error.path, environment);
-                    self.diagnostics
-                        .push("graph::params", Some(span), message, help);
-                    if !remove(&mut params, &error.path) {
-                        return None;
-                    }
-                }
+            let error = match kind.complete(&params) {
+                Ok(completed) => return removed.is_empty().then_some(completed),
+                Err(error) => error,
+            };
+            let owner = format!("kind `{}`", kind.name());
+            let mistake = mistake::explain(&owner, &error.path, &error.message);
+            // Of one that was taken out, it is known already that it is wrong.
+            if mistake.missing.is_none_or(|name| !removed.contains(&name)) {
+                let span = self.param_span(case, &error.path, mistake.is_key, environment);
+                self.diagnostics
+                    .push("graph::params", Some(span), mistake.message, mistake.help);
             }
+            if !remove(&mut params, &error.path) {
+                return None;
+            }
+            removed.push(error.path);
         }
         None
     }
 
     /// Where a parameter's value was written: in the pipeline, or behind a reference in the
     /// experiment.
-    fn param_span(&self, case: &Case, path: &str, environment: &Environment<'e>) -> Span {
+    fn param_span(
+        &self,
+        case: &Case,
+        path: &str,
+        is_key: bool,
+        environment: &Environment<'e>,
+    ) -> Span {
+        // A hyper-parameter of the grid stands over the settings.
+        let name = path.rsplit('.').next().unwrap_or_default();
+        if let Some(axis) = (self.grid.axes.iter()).find(|axis| axis.searched && axis.name == name)
+        {
+            return axis.span;
+        }
         let mut at = &case.params;
         let mut span = case.params_span;
         let mut keys = path.split('.').peekable();
@@ -516,7 +525,7 @@ impl<'e> Builder<'e> {
                 _ => return span,
             }
         }
-        if let Template::Whole(reference) = at {
+        if let (Template::Whole(reference), false) = (at, is_key) {
             return self
                 .experiment
                 .span_at(&reference.written().split('.').collect::<Vec<_>>())
@@ -532,9 +541,7 @@ impl<'e> Builder<'e> {
             .iter()
             .map(|axis| axis.name.clone())
             .collect();
-        if let Value::Object(map) = &self.experiment.variables {
-            flatten(map, "", &mut names);
-        }
+        names.extend(self.experiment.variable_names());
         self.diagnostics.error_with_help(
             "graph::reference",
             unresolved.span,
@@ -770,36 +777,6 @@ impl<'e> Builder<'e> {
     }
 }
 
-/// Turns serde's words about a parameter into ours, with the nearest name.
-fn readable(kind: &str, path: &str, message: &str) -> (String, Option<String>) {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if let Some((wrong, allowed)) = quoted.split_first() {
-        if message.starts_with("unknown field") {
-            return (
-                format!("`{wrong}` is not a parameter of kind `{kind}`"),
-                Some(suggestion(wrong, allowed.iter().copied())),
-            );
-        }
-        if message.starts_with("unknown variant") {
-            return (
-                format!("`{wrong}` is not a value of `{path}`"),
-                Some(suggestion(wrong, allowed.iter().copied())),
-            );
-        }
-        if message.starts_with("missing field") {
-            return (
-                format!("kind `{kind}` needs the parameter `{wrong}`"),
-                Some(format!("add `{wrong}:` under `params:`")),
-            );
-        }
-    }
-    if path.is_empty() {
-        (format!("kind `{kind}`: {message}"), None)
-    } else {
-        (format!("`{path}`: {message}"), None)
-    }
-}
-
 /// Takes a parameter out; `false` if there is none at that path.
 fn remove(params: &mut Value, path: &str) -> bool {
     let mut keys: Vec<&str> = path.split('.').collect();
@@ -815,19 +792,4 @@ fn remove(params: &mut Value, path: &str) -> bool {
     }
     at.as_object_mut()
         .is_some_and(|map| map.shift_remove(last).is_some())
-}
-
-fn flatten(map: &serde_json::Map<String, Value>, prefix: &str, names: &mut Vec<String>) {
-    for (key, value) in map {
-        let name = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
-        if let Value::Object(inner) = value {
-            flatten(inner, &name, names);
-        } else {
-            names.push(name);
-        }
-    }
 }

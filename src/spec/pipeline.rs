@@ -157,18 +157,14 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
     };
     for entry in entries {
         match entry.key.as_str() {
-            "pipeline" => match entry.value.as_str() {
-                Some(name) => name.clone_into(&mut pipeline.name),
-                None => diagnostics.error(
-                    "spec::pipeline",
-                    entry.value.span,
-                    format!(
-                        "a pipeline's name is a text, not {}",
-                        entry.value.describe()
-                    ),
-                ),
-            },
-            "description" => {}
+            "pipeline" => {
+                if let Some(name) = text(&entry.value, "a pipeline's name", diagnostics) {
+                    name.clone_into(&mut pipeline.name);
+                }
+            }
+            "description" => {
+                text(&entry.value, "a description", diagnostics);
+            }
             "stages" => pipeline.stages = stages(&entry.value, diagnostics),
             "targets" => {
                 for item in entry
@@ -176,13 +172,8 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
                     .as_list()
                     .unwrap_or(std::slice::from_ref(&entry.value))
                 {
-                    match item.as_str() {
-                        Some(name) => pipeline.targets.push((name.to_owned(), item.span)),
-                        None => diagnostics.error(
-                            "spec::pipeline",
-                            item.span,
-                            format!("a target is the name of a stage, not {}", item.describe()),
-                        ),
+                    if let Some(name) = text(item, "a target", diagnostics) {
+                        pipeline.targets.push((name.to_owned(), item.span));
                     }
                 }
             }
@@ -199,6 +190,18 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
         );
     }
     pipeline
+}
+
+/// The text of a node that must be one.
+fn text<'n>(node: &'n Node, what: &str, diagnostics: &mut Diagnostics) -> Option<&'n str> {
+    if node.as_str().is_none() {
+        diagnostics.error(
+            "spec::pipeline",
+            node.span,
+            format!("{what} is a text, not {}", node.describe()),
+        );
+    }
+    node.as_str()
 }
 
 fn unknown_key(key: &str, of: &str, allowed: &[&str], span: Span, diagnostics: &mut Diagnostics) {
@@ -221,16 +224,11 @@ fn stages(node: &Node, diagnostics: &mut Diagnostics) -> Vec<StageTemplate> {
     };
     entries
         .iter()
-        .filter_map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))
+        .map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))
         .collect()
 }
 
-fn stage(
-    name: &str,
-    span: Span,
-    node: &Node,
-    diagnostics: &mut Diagnostics,
-) -> Option<StageTemplate> {
+fn stage(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> StageTemplate {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         diagnostics.error_with_help(
             "spec::stage_name",
@@ -239,6 +237,13 @@ fn stage(
             "use letters, digits and `_`",
         );
     }
+    // A stage that cannot be read still has a name that others may refer to.
+    let mut template = StageTemplate {
+        name: name.to_owned(),
+        span,
+        when: Condition::default(),
+        cases: Vec::new(),
+    };
     let Some(entries) = node.as_map() else {
         diagnostics.error_with_help(
             "spec::stage",
@@ -246,13 +251,7 @@ fn stage(
             format!("stage `{name}` is {}", node.describe()),
             "write `kind:`, `params:` and `inputs:`, or `cases:`",
         );
-        return None;
-    };
-    let mut template = StageTemplate {
-        name: name.to_owned(),
-        span,
-        when: Condition::default(),
-        cases: Vec::new(),
+        return template;
     };
     for entry in entries {
         if !STAGE_KEYS.contains(&entry.key.as_str()) {
@@ -291,7 +290,9 @@ fn stage(
                     );
                 }
             }
-            template.cases.extend(case(name, item, diagnostics));
+            template
+                .cases
+                .extend(case(name, item.span, item, diagnostics));
         }
         if cases.as_list().is_none_or(<[Node]>::is_empty) {
             diagnostics.error(
@@ -303,15 +304,15 @@ fn stage(
     } else {
         template
             .cases
-            .extend(case(name, node, diagnostics).map(|case| Case {
+            .extend(case(name, span, node, diagnostics).map(|case| Case {
                 when: Condition::default(),
                 ..case
             }));
     }
-    Some(template)
+    template
 }
 
-fn case(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> {
+fn case(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> {
     let kind = match node.get("kind").map(|kind| (kind, kind.as_str())) {
         Some((kind, Some(text))) => (text.to_owned(), kind.span),
         Some((kind, None)) => {
@@ -325,7 +326,7 @@ fn case(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> 
         None => {
             diagnostics.error_with_help(
                 "spec::stage",
-                node.span,
+                span,
                 format!("stage `{name}` has no kind"),
                 "add `kind:`; `runner schema stages` lists all kinds with their parameters",
             );
@@ -444,13 +445,37 @@ fn source(node: &Node, diagnostics: &mut Diagnostics) -> Option<Source> {
             unknown_key(&entry.key, "an input", &INPUT_KEYS, entry.span, diagnostics);
         }
     }
-    let optional = matches!(
-        node.get("optional").map(Node::to_json),
-        Some(Value::Bool(true))
-    );
+    let optional = match node.get("optional").map(|node| (node, node.to_json())) {
+        None => false,
+        Some((_, Value::Bool(optional))) => optional,
+        Some((node, _)) => {
+            diagnostics.error(
+                "spec::input",
+                node.span,
+                format!("`optional` is true or false, not {}", node.describe()),
+            );
+            false
+        }
+    };
+    if let Some(with) = node.get("with").filter(|with| with.as_map().is_none()) {
+        diagnostics.error_with_help(
+            "spec::input",
+            with.span,
+            format!("`with` is {}, not a mapping", with.describe()),
+            "write `with: {name: value}` for the names the stage refers to",
+        );
+    }
+    if let Some(files) = node.get("files").filter(|files| files.as_list().is_none()) {
+        diagnostics.error_with_help(
+            "spec::input",
+            files.span,
+            format!("`files` is {}, not a list", files.describe()),
+            "write `files: [NAME, NAME]`",
+        );
+    }
     let from = match (node.get("stage"), node.get("path")) {
         (Some(stage), None) => SourceKind::Stage {
-            stage: stage.as_str().unwrap_or_default().to_owned(),
+            stage: text(stage, "the stage of an input", diagnostics)?.to_owned(),
             output: node
                 .get("output")
                 .map(|output| Template::compile(output, diagnostics)),
@@ -477,7 +502,8 @@ fn source(node: &Node, diagnostics: &mut Diagnostics) -> Option<Source> {
                 .and_then(Node::as_list)
                 .unwrap_or_default()
                 .iter()
-                .filter_map(|file| file.as_str().map(str::to_owned))
+                .filter_map(|file| text(file, "the name of a file", diagnostics))
+                .map(str::to_owned)
                 .collect(),
         },
         _ => {
@@ -521,6 +547,14 @@ fn decode_over(node: &Node, diagnostics: &mut Diagnostics) -> Over {
 
 fn results(node: &Node, diagnostics: &mut Diagnostics) -> ResultSources {
     let mut found = ResultSources::default();
+    if node.as_map().is_none() && !node.is_null() {
+        diagnostics.error_with_help(
+            "spec::pipeline",
+            node.span,
+            format!("results are {}, not a mapping", node.describe()),
+            "write for example `results: {metrics: evaluate/metrics}`",
+        );
+    }
     for entry in node.as_map().unwrap_or_default() {
         let into = match entry.key.as_str() {
             "metrics" => &mut found.metrics,
@@ -536,18 +570,19 @@ fn results(node: &Node, diagnostics: &mut Diagnostics) -> ResultSources {
     found
 }
 
+impl ResultSources {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Source> {
+        self.metrics.iter().chain(&self.choices).chain(&self.audits)
+    }
+}
+
 impl Pipeline {
     /// Every reference of every template, conditions included.
     #[must_use]
     pub fn references(&self) -> Vec<&Reference> {
         let mut into = Vec::new();
-        let sources = self
-            .results
-            .metrics
-            .iter()
-            .chain(&self.results.choices)
-            .chain(&self.results.audits);
-        for source in sources {
+        for source in self.results.all() {
             source_references(source, &mut into);
         }
         for stage in &self.stages {
@@ -561,6 +596,26 @@ impl Pipeline {
             }
         }
         into
+    }
+
+    /// Names that users of stages give values to with `with:`.
+    #[must_use]
+    pub fn bound_names(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        let inputs = self
+            .stages
+            .iter()
+            .flat_map(|stage| &stage.cases)
+            .flat_map(|case| &case.inputs)
+            .flat_map(|input| &input.sources);
+        for source in inputs.chain(self.results.all()) {
+            if let SourceKind::Stage { with, .. } = &source.from {
+                names.extend(with.iter().map(|(name, _)| name.as_str()));
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// Names that conditions compare `method` with: methods this pipeline brings itself.
