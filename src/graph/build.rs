@@ -1,6 +1,6 @@
 //! Evaluates templates for cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::algo::toposort;
 use petgraph::graph::NodeIndex;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::check;
 use super::environment::{Environment, Reads};
 use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};
+use super::rows::Rows;
 use crate::base::nearest::suggestion;
 use crate::base::{Digest, canonical_json};
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
@@ -127,6 +128,7 @@ impl<'e> Builder<'e> {
         let pipeline = &experiment.pipeline;
         let targets = self.target_templates();
         let results = &pipeline.results;
+        let mut rows = Rows::default();
         for (position, cell) in self.grid.cells.iter().enumerate() {
             if !experiment.is_built(cell) {
                 continue;
@@ -138,8 +140,10 @@ impl<'e> Builder<'e> {
                 bound: BTreeMap::new(),
                 variables: &experiment.variables,
             };
-            for source in &results.metrics {
-                for (node, output) in self.result_source(source, &environment) {
+            for (index, source) in results.metrics.iter().enumerate() {
+                let found = self.result_source(source, &environment);
+                rows.check(self.grid, index, position, &found, &mut self.diagnostics);
+                for (node, output) in found {
                     self.result.metrics.push(MetricSource {
                         cell: position,
                         node,
@@ -406,7 +410,7 @@ impl<'e> Builder<'e> {
                 SourceReference::File { .. } => None,
             })
             .collect();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for maker in makers {
             if seen.insert(maker) {
                 self.result.graph.add_edge(maker, node, ());
@@ -669,7 +673,7 @@ impl<'e> Builder<'e> {
                                 .collect();
                             found.push((node, axes));
                         }
-                        let mut seen = std::collections::BTreeSet::new();
+                        let mut seen = BTreeSet::new();
                         found.retain(|(node, _)| seen.insert(*node));
                     }
                 }

@@ -16,9 +16,6 @@ use super::source::{Diagnostics, Span};
 use super::yaml::{Content, Entry, Node};
 use crate::base::nearest::suggestion;
 
-/// Keys under `grid:` that are not axes.
-pub const KEYWORDS: [&str; 3] = ["zip", "include", "exclude"];
-
 /// More cells than this are surely a slip.
 const MOST_CELLS: usize = 100_000;
 
@@ -89,7 +86,7 @@ pub fn expand(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Grid {
             "spec::grid",
             span,
             "the grid has no cells",
-            "`exclude` leaves nothing out of which an experiment could be made",
+            "`exclude` removes all of them",
         );
     }
     let count = builder.axes.len();

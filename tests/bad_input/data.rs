@@ -1,0 +1,1 @@
+//! Data that is wrong, found while running.
