@@ -154,6 +154,9 @@ pub(super) fn report(error: &CliError) -> ExitCode {
         }
         other => {
             output::note(&format!("error: {}", chain(other)));
+            if let CliError::Study(StudyError::Store(_)) = other {
+                output::note("  help: --store FOLDER names another store");
+            }
             if exit == Exit::Bug {
                 output::note("this looks like a bug in runner; please report it");
             }

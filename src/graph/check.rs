@@ -165,7 +165,7 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
         let connected = case
             .inputs
             .iter()
-            .any(|input| input.name == declaration.name && !input.sources.is_empty());
+            .any(|input| input.name == declaration.name);
         if !connected && declaration.arity != Arity::Optional {
             diagnostics.error_with_help(
                 "graph::missing_input",

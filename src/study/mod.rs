@@ -228,27 +228,23 @@ impl Study {
                 same_template.len(),
                 some.join("\n"),
                 if same_template.len() > 5 {
-                    format!(
-                        "\n    … (`runner plan {} --all` lists all)",
-                        self.experiment.name
-                    )
+                    "\n    … (`runner plan EXPERIMENT --all` lists all)".to_owned()
                 } else {
                     String::new()
                 }
             ));
         }
-        let hint = nearest(id, ids.iter().copied()).map_or_else(
-            || {
-                let mut templates: Vec<&str> = self
-                    .graph
-                    .graph
-                    .node_weights()
-                    .map(|node| node.template.as_str())
-                    .collect();
-                templates.sort_unstable();
-                templates.dedup();
-                format!("its stages are made from: {}", templates.join(", "))
-            },
+        let mut templates: Vec<&str> = self
+            .graph
+            .graph
+            .node_weights()
+            .map(|node| node.template.as_str())
+            .collect();
+        templates.sort_unstable();
+        templates.dedup();
+        let candidates = templates.iter().chain(&ids).copied();
+        let hint = nearest(id, candidates).map_or_else(
+            || format!("its stages are made from: {}", templates.join(", ")),
             |known| format!("did you mean `{known}`?"),
         );
         Err(format!("there is no stage `{id}`\n  help: {hint}"))

@@ -274,6 +274,15 @@ fn condition(node: &Node, diagnostics: &mut Diagnostics) -> Condition {
 /// One source, or a list of them.
 fn sources(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Source> {
     match &node.content {
+        Content::List(items) if items.is_empty() => {
+            diagnostics.error_with_help(
+                "spec::input",
+                node.span,
+                "an empty list connects nothing",
+                "name a `stage/output`, or leave the input out",
+            );
+            Vec::new()
+        }
         Content::List(items) => items
             .iter()
             .filter_map(|item| source(item, diagnostics))
