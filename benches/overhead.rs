@@ -267,9 +267,8 @@ fn measure(command: &[String]) -> Fallible<()> {
         .status()?;
     let wall_s = started.elapsed().as_secs_f64();
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let seconds = |time: nix::sys::time::TimeVal| {
-        time.tv_sec() as f64 + time.tv_usec() as f64 / 1_000_000.0
-    };
+    let seconds =
+        |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 / 1_000_000.0;
     let cost = Cost {
         wall_s,
         cpu_s: seconds(usage.user_time()) + seconds(usage.system_time()),

@@ -307,7 +307,10 @@ fn wrong_parameters_are_found_before_anything_runs() {
 #[test]
 fn the_same_settings_written_in_two_ways_are_one_key() {
     let stage = find("train_recommender").expect("registered");
-    let key = |params: Value| stage.key_params(&stage.complete(&params).expect("fits"));
+    let key = |params: Value| {
+        let completed = stage.complete(&params).expect("fits");
+        stage.key_params(&completed).into_owned()
+    };
     let below = json!({"method": "gru4rec", "seed": 1, "settings": {"weight_decay": 0.01}});
     let above = json!({"method": "gru4rec", "seed": 1, "overrides": {"weight_decay": 0.01},
         "settings": {"hidden_size": 64, "weight_decay": 1}});

@@ -115,14 +115,17 @@ impl Store {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
-                    let path = root.join(folder);
-                    fs::create_dir_all(&path).map_err(io_error("create", &path))?;
-                }
-                fs::write(&format, format!("{FORMAT}\n")).map_err(io_error("write", &format))?;
+                fs::create_dir_all(root).map_err(io_error("create", root))?;
+                // By a rename: another runner that starts now sees all of it or nothing.
+                let draft = root.join(format!("format.{}", std::process::id()));
+                fs::write(&draft, format!("{FORMAT}\n"))
+                    .and_then(|()| fs::rename(&draft, &format))
+                    .map_err(io_error("write", &format))?;
             }
             Err(error) => return Err(io_error("read", &format)(error)),
         }
+        // Whoever wants everything made again may have removed one of the folders.
+        make_folders(root)?;
         let manifests = root.join("manifests");
         Ok(Self {
             root: root.to_owned(),
@@ -174,12 +177,8 @@ impl Store {
     pub fn has_manifest(&self, key: StageKey) -> bool {
         // Asked for every stage of every plan, so from the folder on instead of from the root, and
         // without the file's size and times.
-        let mut name = String::with_capacity(80);
-        key.push_hex(&mut name);
-        let shard: String = name[..2].to_owned();
-        name.insert_str(0, "/");
-        name.insert_str(0, &shard);
-        name.push_str(".json");
+        let hex = key.hex();
+        let name = format!("{}/{hex}.json", &hex[..2]);
         rustix::fs::accessat(
             &self.manifests,
             name,
@@ -450,6 +449,19 @@ impl Store {
         }
         Ok((count, bytes))
     }
+}
+
+fn make_folders(root: &Path) -> Result<(), StoreError> {
+    for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
+        let path = root.join(folder);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
+                return Err(io_error("create", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of a file or of all files below a folder.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::base::{Digest, canonical_json};
 
@@ -60,7 +60,11 @@ pub fn measure_files(root: &Path, files: &[PathBuf]) -> io::Result<Measure> {
 /// The hash of a folder, from its files' hashes by relative path.
 #[must_use]
 pub fn folder_digest(listing: Map<String, Value>) -> Digest {
-    Digest::of_bytes(canonical_json(&json!({ "files": listing })).as_bytes())
+    let listing = Value::Object(Map::from_iter([(
+        "files".to_owned(),
+        Value::Object(listing),
+    )]));
+    Digest::of_bytes(canonical_json(&listing).as_bytes())
 }
 
 /// All files below a folder, relative and sorted.

@@ -82,7 +82,15 @@ mod tests {
 
     #[test]
     fn strings_are_written_as_json_writes_them() {
-        for string in ["", "plain", "ü→∞", "\"", "back\\slash", "\u{7f}", "\u{1}\t\n"] {
+        for string in [
+            "",
+            "plain",
+            "ü→∞",
+            "\"",
+            "back\\slash",
+            "\u{7f}",
+            "\u{1}\t\n",
+        ] {
             let mut text = String::new();
             push_string(string, &mut text);
             assert_eq!(text, json!(string).to_string());

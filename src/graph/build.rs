@@ -23,6 +23,9 @@ type Instance = Option<NodeIndex>;
 /// Instances of one template by what was read to make them.
 type Memory = Vec<(Reads, BTreeMap<Values, Instance>)>;
 
+/// Positions of cells by their values on some axes.
+type Groups = BTreeMap<Vec<u32>, Vec<usize>>;
+
 struct Builder<'e> {
     experiment: &'e Experiment,
     grid: &'e Grid,
@@ -30,7 +33,7 @@ struct Builder<'e> {
     templates: BTreeMap<&'e str, (usize, &'e StageTemplate)>,
     memory: Vec<Memory>,
     interned: BTreeMap<Digest, NodeIndex>,
-    groups: BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>,
+    groups: BTreeMap<(Vec<usize>, bool), Groups>,
     result: StageGraph,
     diagnostics: Diagnostics,
 }
@@ -425,7 +428,7 @@ impl<'e> Builder<'e> {
             };
             let same = |wanted: &Value| {
                 *wanted == value
-                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a == b)
+                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a.total_cmp(&b).is_eq())
             };
             if !values.iter().any(same) {
                 return false;
@@ -695,7 +698,7 @@ impl<'e> Builder<'e> {
             .groups
             .entry((axes.to_vec(), only_selected))
             .or_insert_with(|| {
-                let mut groups: BTreeMap<Vec<u32>, Vec<usize>> = BTreeMap::new();
+                let mut groups = Groups::new();
                 for (position, cell) in grid.cells.iter().enumerate() {
                     let wanted = if only_selected {
                         experiment.is_selected(cell)

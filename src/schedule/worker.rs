@@ -46,7 +46,7 @@ pub(super) struct Work {
 /// How work ended.
 pub(super) enum Outcome {
     /// Published.
-    Made(Manifest),
+    Made(Box<Manifest>),
     /// Inputs' bytes are missing or damaged; their makers have to run again.
     InputsLost(Vec<(NodeIndex, ArtifactState)>),
     /// The stage failed.
@@ -125,7 +125,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         .map_err(StageError::other)?;
     // A log of a stage that went well explains nothing any more.
     let _ = fs::remove_file(&work.log);
-    Ok(Outcome::Made(manifest))
+    Ok(Outcome::Made(Box::new(manifest)))
 }
 
 fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactState)>, StageError> {

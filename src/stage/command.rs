@@ -32,8 +32,8 @@ pub struct Params {
     /// Threads it uses on the CPU lane.
     #[serde(default = "default_threads")]
     pub threads: usize,
-    /// Environment variables to set. Only these, and PATH, HOME, LANG, TMPDIR, VIRTUAL_ENV,
-    /// LD_LIBRARY_PATH and CUDA_VISIBLE_DEVICES of the caller, are passed on.
+    /// Environment variables to set. Only these, and `PATH`, `HOME`, `LANG`, `TMPDIR`,
+    /// `VIRTUAL_ENV`, `LD_LIBRARY_PATH` and `CUDA_VISIBLE_DEVICES` of the caller, are passed on.
     #[serde(default, deserialize_with = "texts_by_name")]
     #[schemars(with = "BTreeMap<String, Text>")]
     pub environment: BTreeMap<String, String>,
@@ -47,7 +47,7 @@ pub struct Params {
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    Plain(String),
     Bool(bool),
     Number(serde_json::Number),
 }
@@ -55,7 +55,7 @@ enum Text {
 impl From<Text> for String {
     fn from(text: Text) -> Self {
         match text {
-            Text::Text(text) => text,
+            Text::Plain(text) => text,
             Text::Bool(value) => value.to_string(),
             Text::Number(number) => number.to_string(),
         }

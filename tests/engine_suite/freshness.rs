@@ -33,7 +33,6 @@ fn a_second_run_executes_nothing_and_touches_nothing() {
     assert_eq!(project.executions(), executions);
     // Neither is anything executed where only the manifests are left to tell.
     fs::remove_dir_all(project.store().join("latest")).expect("removed");
-    fs::create_dir(project.store().join("latest")).expect("made");
     assert_eq!(project.run(&[]).made.len(), 0);
     assert_eq!(project.executions(), executions);
 }
@@ -72,7 +71,11 @@ fn equal_bytes_stop_the_change_there() {
 #[test]
 fn why_names_the_parameter_with_its_old_and_new_value() {
     let project = Project::sweep();
-    assert!(project.says(&["why", "test.yaml", "data"]).contains("never ran"));
+    assert!(
+        project
+            .says(&["why", "test.yaml", "data"])
+            .contains("never ran")
+    );
     project.run(&[]);
     let changed = ["--set", "variables.rates.b=70"];
     let why = |stage: &str, more: &[&str]| {
@@ -106,7 +109,10 @@ fn a_changed_file_of_the_users_reruns_what_reads_it() {
     assert_eq!(project.run(&[]).made.len(), 8);
     project.write("raw.txt", "seeds\n");
     let why = project.says(&["why", "test.yaml", "data"]);
-    assert!(why.contains("raw.txt") && why.contains("other bytes"), "{why}");
+    assert!(
+        why.contains("raw.txt") && why.contains("other bytes"),
+        "{why}"
+    );
     assert_eq!(project.run(&[]).made.len(), 8);
     // Touched, or back to what it was: the bytes count.
     project.write("raw.txt", "seed\n");
@@ -181,5 +187,9 @@ fn an_aggregate_of_thousands_is_planned_and_explained() {
     );
     let plan = project.says(&["plan", "test.yaml", "--all"]);
     assert!(plan.contains("and 5997 more"), "{}", plan.len());
-    assert!(project.says(&["why", "test.yaml", "all"]).contains("and 5997 more"));
+    assert!(
+        project
+            .says(&["why", "test.yaml", "all"])
+            .contains("and 5997 more")
+    );
 }

@@ -36,7 +36,8 @@ fn is_refused(ran: &Ran, project: &Project, words: &[&str]) {
 fn a_full_disk() {
     let project = project();
     // A file system of its own, in a name space of its own: nothing of it outlives the shell.
-    let script = "mkdir -p .runner/store && mount -t tmpfs -o size=200k none .runner/store || exit 99
+    let script =
+        "mkdir -p .runner/store && mount -t tmpfs -o size=200k none .runner/store || exit 99
         \"$0\" run test.yaml --json > full.out 2> full.err; echo $? > full.code
         cp -r .runner/store copy
         mount -o remount,size=8m .runner/store || exit 99
@@ -66,9 +67,16 @@ fn a_full_disk() {
     fs::create_dir_all(project.path(".runner")).expect("made");
     fs::remove_dir_all(project.store()).expect("removed");
     fs::rename(project.path("copy"), project.store()).expect("moved");
-    is_refused(&ran("full"), &project, &["No space left", "help: ", "free some space"]);
+    is_refused(
+        &ran("full"),
+        &project,
+        &["No space left", "help: ", "free some space"],
+    );
     let room = ran("room");
-    assert_eq!((room.code, room.made), (Some(0), vec!["after".to_owned(), "large".to_owned()]));
+    assert_eq!(
+        (room.code, room.made),
+        (Some(0), vec!["after".to_owned(), "large".to_owned()])
+    );
     fs::remove_dir_all(project.store()).expect("removed");
     fs::rename(project.path("copy2"), project.store()).expect("moved");
     project.check_store();
@@ -80,7 +88,10 @@ fn a_limit_on_the_size_of_files() {
     let project = project();
     // Half-kilobyte blocks; the signal that would end the program is ignored, as many do.
     let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" run test.yaml --json"])
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 200; exec \"$0\" run test.yaml --json",
+        ])
         .arg(env!("CARGO_BIN_EXE_runner"))
         .current_dir(project.path("."))
         .output()

@@ -23,7 +23,10 @@ fn slow(script: &'static str) -> Project {
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = clock::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited for {what}");
+        assert!(
+            start.elapsed() < Duration::from_mins(1),
+            "waited for {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -65,11 +68,15 @@ fn once_finishes_what_runs_and_the_same_command_goes_on() {
 #[test]
 fn twice_ends_the_programs_with_all_they_started_and_keeps_nothing_half() {
     // The sleeper is a grandchild: ending only the shell would leave it behind.
-    let project = slow("sh -c 'echo $$ >> pids; echo half > out.txt; sleep 30 & wait'; echo $I > $1");
+    let project =
+        slow("sh -c 'echo $$ >> pids; echo half > out.txt; sleep 30 & wait'; echo $I > $1");
     let pids = project.path("pids");
     let project_pids = pids.display().to_string();
     let text = fs::read_to_string(project.path("pipeline.yaml")).expect("read");
-    project.write("pipeline.yaml", &text.replace(">> pids", &format!(">> {project_pids}")));
+    project.write(
+        "pipeline.yaml",
+        &text.replace(">> pids", &format!(">> {project_pids}")),
+    );
     let child = started(&project);
     wait_until("the programs", || {
         fs::read_to_string(&pids).is_ok_and(|text| text.lines().count() == 2)
@@ -88,7 +95,9 @@ fn twice_ends_the_programs_with_all_they_started_and_keeps_nothing_half() {
     let text = fs::read_to_string(&pids).expect("read");
     for pid in text.lines() {
         let pid: i32 = pid.parse().expect("number");
-        wait_until("the group to end", || kill(Pid::from_raw(pid), None).is_err());
+        wait_until("the group to end", || {
+            kill(Pid::from_raw(pid), None).is_err()
+        });
     }
 }
 
@@ -109,5 +118,8 @@ fn status_after_a_kill_says_that_it_was_killed_or_still_runs() {
     assert!(text.contains("next: runner run test.yaml"), "{text}");
     assert_eq!(project.run(&[]).code, Some(0));
     let text = project.says(&["status", "test.yaml"]);
-    assert!(text.contains("complete") && !text.contains("was killed"), "{text}");
+    assert!(
+        text.contains("complete") && !text.contains("was killed"),
+        "{text}"
+    );
 }

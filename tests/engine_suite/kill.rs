@@ -17,9 +17,12 @@ fn project() -> Project {
         "grid: {i: 1..12}\n",
         &[
             sh("data", "sleep 0.01; echo seed > $1"),
-            sh("train", "sleep 0.0$((I % 4)); echo $I $(cat $2) > $1; echo $I done >> LOG")
-                .env("I", "${i}")
-                .input("d", "data"),
+            sh(
+                "train",
+                "sleep 0.0$((I % 4)); echo $I $(cat $2) > $1; echo $I done >> LOG",
+            )
+            .env("I", "${i}")
+            .input("d", "data"),
             sh("eval", "cat $2 > $1; echo scored >> $1").input("t", "train"),
             sh("aggregate", "out=$1; shift; cat $@ > $out")
                 .input("n", "{stage: note, output: text, over: all}"),
@@ -102,7 +105,10 @@ fn kill_often(kills: usize, seed: u64) -> Tally {
             }
         }
         tally.completions += 1;
-        assert!(project.has_artifact(&expected()), "other bytes than undisturbed");
+        assert!(
+            project.has_artifact(&expected()),
+            "other bytes than undisturbed"
+        );
         assert_eq!(project.run(&[]).made.len(), 0, "not everything was kept");
         assert_eq!(project.manifests().len(), 38);
         let counts = project.executions();
@@ -110,7 +116,10 @@ fn kill_often(kills: usize, seed: u64) -> Tally {
         // 26 of the stages are commands; what is above was in flight when it was killed.
         tally.executed += executed;
         tally.repeated += executed - 26;
-        assert!(executed - 26 <= in_flight, "{counts:?}, {in_flight} in flight");
+        assert!(
+            executed - 26 <= in_flight,
+            "{counts:?}, {in_flight} in flight"
+        );
     }
     tally
 }

@@ -141,7 +141,10 @@ impl Project {
     pub(crate) fn pipeline(&self, stages: &[Stage]) {
         let log = self.path("executions.log");
         let stages: String = stages.iter().map(|stage| stage.yaml(&log)).collect();
-        self.write("pipeline.yaml", &format!("pipeline: test\nstages:\n{stages}"));
+        self.write(
+            "pipeline.yaml",
+            &format!("pipeline: test\nstages:\n{stages}"),
+        );
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -16,7 +16,8 @@ fn project() -> Project {
             sh("device", "sleep 0.01; cat $2 > $1")
                 .param("lane: accelerator")
                 .input("t", "train"),
-            sh("aggregate", "out=$1; shift; cat $@ > $out").input("e", "{stage: device, over: all}"),
+            sh("aggregate", "out=$1; shift; cat $@ > $out")
+                .input("e", "{stage: device, over: all}"),
         ],
     )
 }
