@@ -6,6 +6,10 @@ pub fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
     wrong: &str,
     candidates: impl IntoIterator<Item = &'a S>,
 ) -> Option<&'a str> {
+    // Numbers that look alike are not near each other.
+    if wrong.parse::<f64>().is_ok() {
+        return None;
+    }
     let folded = fold(wrong);
     candidates
         .into_iter()
@@ -38,6 +42,7 @@ pub fn suggestion<'a, S: AsRef<str> + ?Sized + 'a>(
         _ => format!("allowed: {}", all.join(", ")),
     };
     match nearest(wrong, all.iter().copied()) {
+        Some(name) if all.len() == 1 => format!("did you mean `{name}`? It is the only one here"),
         Some(name) => format!("did you mean `{name}`? ({allowed})"),
         None => allowed,
     }
@@ -53,6 +58,7 @@ mod tests {
         assert_eq!(nearest("gru4reck", names), Some("gru4rec"));
         assert_eq!(nearest("Like-Share", names), Some("like_share"));
         assert_eq!(nearest("transformer", names), None);
+        assert_eq!(nearest("3", ["2", "4"]), None);
         assert_eq!(nearest("sed", ["k", "seed", "method"]), Some("seed"));
     }
 }

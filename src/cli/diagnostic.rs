@@ -9,19 +9,70 @@ use miette::{
 
 use super::output;
 use super::{CliError, Exit};
-use crate::spec::{self, LoadError, SpecError};
+use crate::spec::{self, LoadError, Sources, Span, SpecError};
 use crate::study::StudyError;
 
-/// One problem with its source.
+/// Lines are shown up to this many characters.
+const WIDEST: usize = 160;
+
+/// One problem with the lines around it.
 #[derive(Debug)]
 struct Problem {
     diagnostic: spec::Diagnostic,
-    source: Option<NamedSource<String>>,
+    /// Where it is, if that cannot be drawn.
+    place: Option<String>,
+    excerpt: Option<Excerpt>,
+}
+
+/// A few lines of a source, at their line numbers, and the place in them that is meant.
+#[derive(Debug)]
+struct Excerpt {
+    source: NamedSource<String>,
+    start: usize,
+    len: usize,
+}
+
+impl Excerpt {
+    /// `None` if the place is too far to the right to be shown.
+    fn of(sources: &Sources, span: Span) -> Option<Self> {
+        let source = sources.get(span)?;
+        let (line, column) = sources.line_and_column(span);
+        if column > WIDEST {
+            return None;
+        }
+        // Lines that are not shown are only counted.
+        let mut text = "\n".repeat(line.saturating_sub(2));
+        let first = line.saturating_sub(2);
+        let mut start = 0;
+        for (number, shown) in source.text.lines().enumerate().skip(first).take(3) {
+            if number + 1 == line {
+                let before: String = shown.chars().take(column - 1).collect();
+                start = text.len() + before.len();
+            }
+            let clipped: String = shown.chars().take(WIDEST).collect();
+            text.push_str(&clipped);
+            if clipped.len() < shown.len() {
+                text.push('…');
+            }
+            text.push('\n');
+        }
+        // At the end of a text there may be no line to point at.
+        let rest = text.get(start..).and_then(|rest| rest.lines().next());
+        Some(Self {
+            start,
+            len: (span.len as usize).min(rest.map_or(0, str::len)),
+            source: NamedSource::new(&source.name, text),
+        })
+    }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.diagnostic.message)
+        formatter.write_str(&self.diagnostic.message)?;
+        match &self.place {
+            Some(place) => write!(formatter, " ({place})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -40,15 +91,17 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn SourceCode)
+        self.excerpt
+            .as_ref()
+            .map(|excerpt| &excerpt.source as &dyn SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let span = self.diagnostic.span?;
+        let excerpt = self.excerpt.as_ref()?;
         Some(Box::new(std::iter::once(LabeledSpan::new(
             Some("here".to_owned()),
-            span.start as usize,
-            span.len as usize,
+            excerpt.start,
+            excerpt.len,
         ))))
     }
 }
@@ -67,10 +120,16 @@ pub fn render(error: &SpecError, colours: bool) -> String {
     let mut text = String::new();
     let list = error.diagnostics.sorted();
     for diagnostic in &list {
-        let source = diagnostic.span.and_then(|span| error.sources.get(span));
+        let excerpt = diagnostic
+            .span
+            .and_then(|span| Excerpt::of(&error.sources, span));
         let problem = Problem {
+            place: diagnostic
+                .span
+                .filter(|_| excerpt.is_none())
+                .map(|span| error.sources.place(span)),
             diagnostic: (*diagnostic).clone(),
-            source: source.map(|source| NamedSource::new(&source.name, source.text.clone())),
+            excerpt,
         };
         if handler.render_report(&mut text, &problem).is_err() {
             text.push_str(&problem.to_string());
@@ -95,6 +154,9 @@ pub(super) fn report(error: &CliError) -> ExitCode {
         }
         other => {
             output::note(&format!("error: {}", chain(other)));
+            if let CliError::Study(StudyError::Store(_)) = other {
+                output::note("  help: --store FOLDER names another store");
+            }
             if exit == Exit::Bug {
                 output::note("this looks like a bug in runner; please report it");
             }

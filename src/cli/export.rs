@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::arguments::{ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output};
 use crate::base::EventKind;
+use crate::data::Domain;
 use crate::data::frame::read_samples;
 use crate::data::tallrec_json::write_tallrec_json;
 use crate::schedule::Interrupt;
@@ -85,9 +86,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
 }
 
 fn samples(global: &Global, arguments: &SampleArguments) -> Result<Exit, CliError> {
-    let domain = match arguments.domain {
-        DomainName::Movie => "movie",
-        DomainName::Book => "book",
+    let (domain, wanted) = match arguments.domain {
+        DomainName::Movie => ("movie", Domain::Movie),
+        DomainName::Book => ("book", Domain::Book),
     };
     let split = match arguments.split {
         SplitName::Train => "train",
@@ -128,6 +129,13 @@ fn samples(global: &Global, arguments: &SampleArguments) -> Result<Exit, CliErro
         .ok_or_else(|| CliError::NotThere("the samples were removed from the store".to_owned()))?;
     let samples = read_samples(&path)
         .map_err(|error| CliError::Failed(format!("the samples cannot be read: {error}")))?;
+    if samples.iter().any(|sample| sample.domain != wanted) {
+        return Err(CliError::NotThere(format!(
+            "stage `samples` of pipeline `{}` makes other samples than {domain} samples\n  help: it \
+             must refer to `${{domain}}`, as in pipelines/tallrec.yaml",
+            study.experiment.pipeline.name
+        )));
+    }
     let SampleFormat::TallrecJson = arguments.format;
     let mut out = BufWriter::new(io::stdout().lock());
     match write_tallrec_json(&mut out, &samples).and_then(|()| out.flush()) {

@@ -1,6 +1,6 @@
 //! Evaluates templates for cells.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use petgraph::algo::toposort;
@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 use super::check;
 use super::environment::{Environment, Reads, Values};
 use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};
+use super::rows::Rows;
 use crate::base::nearest::suggestion;
 use crate::base::{Digest, Lane, canonical};
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
-use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError};
+use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
 use crate::stage::{Arity, ErasedStage};
 
 /// An instance of a template, or the knowledge that there is none for these values.
@@ -23,8 +24,8 @@ type Instance = Option<NodeIndex>;
 /// Instances of one template by what was read to make them.
 type Memory = Vec<(Reads, BTreeMap<Values, Instance>)>;
 
-/// Positions of cells by their values on some axes.
-type Groups = BTreeMap<Vec<u32>, Vec<usize>>;
+/// Cells by the values they have on some axes; the flag says whether only selected ones count.
+type Groups = BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>;
 
 struct Builder<'e> {
     experiment: &'e Experiment,
@@ -33,7 +34,7 @@ struct Builder<'e> {
     templates: BTreeMap<&'e str, (usize, &'e StageTemplate)>,
     memory: Vec<Memory>,
     interned: BTreeMap<Digest, NodeIndex>,
-    groups: BTreeMap<(Vec<usize>, bool), Groups>,
+    groups: Groups,
     result: StageGraph,
     diagnostics: Diagnostics,
 }
@@ -41,12 +42,13 @@ struct Builder<'e> {
 /// Builds the graph of an experiment: nodes for every built cell, targets for selected ones.
 ///
 /// # Errors
-/// Everything that is wrong with the pipeline for this grid.
+/// What was `found` wrong already, with everything that is wrong with the pipeline for this grid.
 pub fn build(
     experiment: &Experiment,
     kinds: &[&'static dyn ErasedStage],
+    found: Diagnostics,
 ) -> Result<StageGraph, SpecError> {
-    build_with(experiment, kinds, Builder::walk)
+    build_with(experiment, kinds, found, Builder::walk)
 }
 
 /// Builds only what one template needs, with values given in place of axes; the template is the
@@ -60,7 +62,7 @@ pub fn build_only(
     template: &str,
     bound: &BTreeMap<String, Value>,
 ) -> Result<StageGraph, SpecError> {
-    build_with(experiment, kinds, |builder| {
+    build_with(experiment, kinds, Diagnostics::default(), |builder| {
         let grid = builder.grid;
         let Some(cell) = grid.cells.first() else {
             return;
@@ -80,16 +82,12 @@ pub fn build_only(
 fn build_with<'e>(
     experiment: &'e Experiment,
     kinds: &'e [&'static dyn ErasedStage],
+    found: Diagnostics,
     walk: impl FnOnce(&mut Builder<'e>),
 ) -> Result<StageGraph, SpecError> {
-    let mut diagnostics = Diagnostics::default();
-    check::pipeline(
-        &experiment.pipeline,
-        &experiment.grid,
-        kinds,
-        &mut diagnostics,
-    );
-    let structure_is_sound = diagnostics.is_empty();
+    let mut diagnostics = found;
+    check::pipeline(experiment, kinds, &mut diagnostics);
+    let structure_is_sound = diagnostics.leave_stages_alone();
     let mut builder = Builder {
         experiment,
         grid: &experiment.grid,
@@ -134,6 +132,7 @@ impl<'e> Builder<'e> {
         let pipeline = &experiment.pipeline;
         let targets = self.target_templates();
         let results = &pipeline.results;
+        let mut rows = Rows::default();
         for (position, cell) in self.grid.cells.iter().enumerate() {
             if !experiment.is_built(cell) {
                 continue;
@@ -145,8 +144,10 @@ impl<'e> Builder<'e> {
                 bound: BTreeMap::new(),
                 variables: &experiment.variables,
             };
-            for source in &results.metrics {
-                for (node, output) in self.result_source(source, &environment) {
+            for (index, source) in results.metrics.iter().enumerate() {
+                let found = self.result_source(source, &environment);
+                rows.check(self.grid, index, position, &found, &mut self.diagnostics);
+                for (node, output) in found {
                     self.result.metrics.push(MetricSource {
                         cell: position,
                         node,
@@ -205,7 +206,6 @@ impl<'e> Builder<'e> {
                 .map(|(name, _)| name.clone())
                 .collect();
         }
-        let results = &pipeline.results;
         let used: Vec<&str> = pipeline
             .stages
             .iter()
@@ -213,9 +213,7 @@ impl<'e> Builder<'e> {
             .flat_map(|case| &case.inputs)
             .flat_map(|input| &input.sources)
             // Results are wanted through their own sources, with their own `with:`.
-            .chain(&results.metrics)
-            .chain(&results.choices)
-            .chain(&results.audits)
+            .chain(pipeline.results.all())
             .filter_map(|source| match &source.from {
                 SourceKind::Stage { stage, .. } => Some(stage.as_str()),
                 SourceKind::Path { .. } => None,
@@ -325,7 +323,9 @@ impl<'e> Builder<'e> {
                     .inputs()
                     .iter()
                     .find(|declared| declared.name == input.name)
-                    .is_some_and(|declared| declared.arity != Arity::Optional);
+                    .is_some_and(|declared| {
+                        !matches!(declared.arity, Arity::Optional | Arity::AnyNumber)
+                    });
                 let all_optional = input.sources.iter().all(|source| source.optional);
                 if needed || !all_optional {
                     if self.diagnostics.is_empty() {
@@ -401,7 +401,7 @@ impl<'e> Builder<'e> {
                 SourceReference::File { .. } => None,
             })
             .collect();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for maker in makers {
             if seen.insert(maker) {
                 self.result.graph.add_edge(maker, node, ());
@@ -452,28 +452,43 @@ impl<'e> Builder<'e> {
             }
         };
         // A wrong parameter is reported and taken out, so that the next one is found as well.
-        let mut sound = true;
+        let mut removed: Vec<String> = Vec::new();
         for _ in 0..16 {
-            match kind.complete(&params) {
-                Ok(completed) => return sound.then_some(completed),
-                Err(error) => {
-                    sound = false;
-                    let (message, help) = readable(kind.name(), &error.path, &error.message);
-                    let span = self.param_span(case, &error.path, environment);
-                    self.diagnostics
-                        .push("graph::params", Some(span), message, help);
-                    if !remove(&mut params, &error.path) {
-                        return None;
-                    }
-                }
+            let error = match kind.complete(&params) {
+                Ok(completed) => return removed.is_empty().then_some(completed),
+                Err(error) => error,
+            };
+            let owner = format!("kind `{}`", kind.name());
+            let mistake = mistake::explain(&owner, &error.path, &error.message);
+            // Of one that was taken out, it is known already that it is wrong.
+            if mistake.missing.is_none_or(|name| !removed.contains(&name)) {
+                let span = self.param_span(case, &error.path, mistake.is_key, environment);
+                self.diagnostics
+                    .push("graph::params", Some(span), mistake.message, mistake.help);
             }
+            if !remove(&mut params, &error.path) {
+                return None;
+            }
+            removed.push(error.path);
         }
         None
     }
 
     /// Where a parameter's value was written: in the pipeline, or behind a reference in the
     /// experiment.
-    fn param_span(&self, case: &Case, path: &str, environment: &Environment<'e>) -> Span {
+    fn param_span(
+        &self,
+        case: &Case,
+        path: &str,
+        is_key: bool,
+        environment: &Environment<'e>,
+    ) -> Span {
+        // A hyper-parameter of the grid stands over the settings.
+        let name = path.rsplit('.').next().unwrap_or_default();
+        if let Some(axis) = (self.grid.axes.iter()).find(|axis| axis.searched && axis.name == name)
+        {
+            return axis.span;
+        }
         let mut at = &case.params;
         let mut span = case.params_span;
         let mut keys = path.split('.').peekable();
@@ -505,7 +520,7 @@ impl<'e> Builder<'e> {
                 _ => return span,
             }
         }
-        if let Template::Whole(reference) = at {
+        if let (Template::Whole(reference), false) = (at, is_key) {
             return self
                 .experiment
                 .span_at(&reference.written().split('.').collect::<Vec<_>>())
@@ -521,9 +536,7 @@ impl<'e> Builder<'e> {
             .iter()
             .map(|axis| axis.name.clone())
             .collect();
-        if let Value::Object(map) = &self.experiment.variables {
-            flatten(map, "", &mut names);
-        }
+        names.extend(self.experiment.variable_names());
         self.diagnostics.error_with_help(
             "graph::reference",
             unresolved.span,
@@ -651,7 +664,7 @@ impl<'e> Builder<'e> {
                                 .collect();
                             found.push((node, axes));
                         }
-                        let mut seen = std::collections::BTreeSet::new();
+                        let mut seen = BTreeSet::new();
                         found.retain(|(node, _)| seen.insert(*node));
                     }
                 }
@@ -698,7 +711,7 @@ impl<'e> Builder<'e> {
             .groups
             .entry((axes.to_vec(), only_selected))
             .or_insert_with(|| {
-                let mut groups = Groups::new();
+                let mut groups: BTreeMap<Vec<u32>, Vec<usize>> = BTreeMap::new();
                 for (position, cell) in grid.cells.iter().enumerate() {
                     let wanted = if only_selected {
                         experiment.is_selected(cell)
@@ -793,36 +806,6 @@ fn structure(kind: &dyn ErasedStage, params: &Value, inputs: &[NodeInput]) -> St
     text
 }
 
-/// Turns serde's words about a parameter into ours, with the nearest name.
-fn readable(kind: &str, path: &str, message: &str) -> (String, Option<String>) {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if let Some((wrong, allowed)) = quoted.split_first() {
-        if message.starts_with("unknown field") {
-            return (
-                format!("`{wrong}` is not a parameter of kind `{kind}`"),
-                Some(suggestion(wrong, allowed.iter().copied())),
-            );
-        }
-        if message.starts_with("unknown variant") {
-            return (
-                format!("`{wrong}` is not a value of `{path}`"),
-                Some(suggestion(wrong, allowed.iter().copied())),
-            );
-        }
-        if message.starts_with("missing field") {
-            return (
-                format!("kind `{kind}` needs the parameter `{wrong}`"),
-                Some(format!("add `{wrong}:` under `params:`")),
-            );
-        }
-    }
-    if path.is_empty() {
-        (format!("kind `{kind}`: {message}"), None)
-    } else {
-        (format!("`{path}`: {message}"), None)
-    }
-}
-
 /// Takes a parameter out; `false` if there is none at that path.
 fn remove(params: &mut Value, path: &str) -> bool {
     let mut keys: Vec<&str> = path.split('.').collect();
@@ -838,19 +821,4 @@ fn remove(params: &mut Value, path: &str) -> bool {
     }
     at.as_object_mut()
         .is_some_and(|map| map.shift_remove(last).is_some())
-}
-
-fn flatten(map: &serde_json::Map<String, Value>, prefix: &str, names: &mut Vec<String>) {
-    for (key, value) in map {
-        let name = if prefix.is_empty() {
-            key.clone()
-        } else {
-            format!("{prefix}.{key}")
-        };
-        if let Value::Object(inner) = value {
-            flatten(inner, &name, names);
-        } else {
-            names.push(name);
-        }
-    }
 }

@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::base::nearest::suggestion;
-use crate::spec::pipeline::{Case, Over, Pipeline, Source, SourceKind};
-use crate::spec::{Diagnostics, Grid, Span};
+use crate::base::nearest::{nearest, suggestion};
+use crate::spec::grid::STANDARD_AXES;
+use crate::spec::pipeline::{Case, Condition, Over, Pipeline, Source, SourceKind};
+use crate::spec::template::Part;
+use crate::spec::{Diagnostics, Experiment, Grid, Span};
 use crate::stage::{Arity, ErasedStage};
 
 /// Checks what can be checked before the grid is walked.
 pub(super) fn pipeline(
-    pipeline: &Pipeline,
-    grid: &Grid,
+    experiment: &Experiment,
     kinds: &[&'static dyn ErasedStage],
     diagnostics: &mut Diagnostics,
 ) {
+    let (pipeline, grid) = (&experiment.pipeline, &experiment.grid);
     let names: Vec<&str> = pipeline
         .stages
         .iter()
@@ -25,17 +27,14 @@ pub(super) fn pipeline(
     for (name, span) in &pipeline.targets {
         unknown_stage(name, *span, &names, diagnostics);
     }
-    let results = &pipeline.results;
-    for source in results
-        .metrics
-        .iter()
-        .chain(&results.choices)
-        .chain(&results.audits)
-    {
+    for source in pipeline.results.all() {
         check_source(source, grid, &names, diagnostics);
     }
+    let bound = pipeline.bound_names();
     for stage in &pipeline.stages {
+        check_condition(&stage.when, experiment, &bound, diagnostics);
         for case in &stage.cases {
+            check_condition(&case.when, experiment, &bound, diagnostics);
             check_case(case, kinds, diagnostics);
             for source in case.inputs.iter().flat_map(|input| &input.sources) {
                 check_source(source, grid, &names, diagnostics);
@@ -43,6 +42,49 @@ pub(super) fn pipeline(
         }
     }
     cycles(pipeline, diagnostics);
+}
+
+/// A condition on a name that nothing can ever give a value would silently never hold.
+fn check_condition(
+    condition: &Condition,
+    experiment: &Experiment,
+    bound: &[&str],
+    diagnostics: &mut Diagnostics,
+) {
+    for (reference, _) in &condition.tests {
+        if reference
+            .path
+            .iter()
+            .any(|part| matches!(part, Part::Reference(_)))
+        {
+            continue;
+        }
+        let name = reference.written();
+        let variable = format!("/{}", name.replace('.', "/"));
+        if experiment.grid.axis(&name).is_some()
+            || STANDARD_AXES.contains(&name.as_str())
+            || bound.contains(&name.as_str())
+            || experiment.variables.pointer(&variable).is_some()
+        {
+            continue;
+        }
+        let variables = experiment.variable_names();
+        let axes = experiment.grid.axes.iter().map(|axis| axis.name.as_str());
+        let candidates: Vec<&str> = axes
+            .chain(STANDARD_AXES)
+            .chain(bound.iter().copied())
+            .chain(variables.iter().map(String::as_str))
+            .collect();
+        diagnostics.error_with_help(
+            "graph::condition",
+            reference.span,
+            format!("`{name}` is neither an axis nor a variable, so this never holds"),
+            match nearest(&name, candidates) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("add it to the grid, or to `variables:` (`{name}: …`)"),
+            },
+        );
+    }
 }
 
 fn unknown_stage(name: &str, span: Span, names: &[&str], diagnostics: &mut Diagnostics) {
@@ -64,14 +106,18 @@ fn check_source(source: &Source, grid: &Grid, names: &[&str], diagnostics: &mut 
     if let Over::Axes(axes) = over {
         for axis in axes {
             // An axis the grid of this experiment does not have has one value: nothing.
-            let known = grid.axis(axis).is_some()
-                || crate::spec::grid::STANDARD_AXES.contains(&axis.as_str());
+            let known = grid.axis(axis).is_some() || STANDARD_AXES.contains(&axis.as_str());
             if !known {
                 diagnostics.error_with_help(
                     "spec::unknown_axis",
                     source.span,
                     format!("cannot gather over `{axis}`: the grid has no such axis"),
-                    suggestion(axis, grid.axes.iter().map(|axis| axis.name.as_str())),
+                    suggestion(
+                        axis,
+                        ["search", "all"]
+                            .into_iter()
+                            .chain(grid.axes.iter().map(|axis| axis.name.as_str())),
+                    ),
                 );
             }
         }
@@ -103,7 +149,7 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
             );
             continue;
         };
-        if declaration.arity != Arity::Many && input.sources.len() > 1 {
+        if !matches!(declaration.arity, Arity::Many | Arity::AnyNumber) && input.sources.len() > 1 {
             diagnostics.error(
                 "graph::input",
                 input.span,
@@ -119,8 +165,8 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
         let connected = case
             .inputs
             .iter()
-            .any(|input| input.name == declaration.name && !input.sources.is_empty());
-        if !connected && declaration.arity != Arity::Optional {
+            .any(|input| input.name == declaration.name);
+        if !connected && !matches!(declaration.arity, Arity::Optional | Arity::AnyNumber) {
             diagnostics.error_with_help(
                 "graph::missing_input",
                 *span,

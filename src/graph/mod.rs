@@ -11,6 +11,7 @@ mod check;
 mod environment;
 mod export;
 mod node;
+mod rows;
 
 pub use build::{build, build_only};
 pub use export::{Format, export};

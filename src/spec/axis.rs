@@ -1,9 +1,11 @@
 //! The values of an axis: lists, ranges, powers of two.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::scalar::Scalar;
-use super::source::Diagnostics;
+use super::source::{Diagnostics, Span};
 use super::yaml::{Content, Node};
 use crate::base::nearest::suggestion;
 
@@ -20,13 +22,24 @@ enum Scale {
 /// Reads the values of the axis `name`: a list, one value, a range `a..b` (both ends included),
 /// or `{range: a..b, scale: linear|log2, step: n}`. Ranges over `k` are powers of two unless
 /// `scale: linear` says otherwise: the paper's K runs over 1, 2, 4 … 256.
-pub fn values(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<Scalar> {
+///
+/// Every value comes with its place; repeated ones are taken once.
+pub fn values(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Scalar, Span)> {
+    let mut seen = BTreeSet::new();
+    let mut values = column(name, node, diagnostics);
+    values.retain(|(value, _)| seen.insert(value.clone()));
+    values
+}
+
+/// The same with repetitions.
+pub fn column(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Scalar, Span)> {
     let default_scale = if name == "k" {
         Scale::Log2
     } else {
         Scale::Linear
     };
-    let mut values = match &node.content {
+    let before = diagnostics.count();
+    let values = match &node.content {
         Content::List(items) => {
             let mut values = Vec::new();
             for item in items {
@@ -52,15 +65,7 @@ pub fn values(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<Sca
         Content::Map(_) => range_map(name, node, default_scale, diagnostics),
         Content::Scalar(value) => scalar_or_range(name, node, value, default_scale, diagnostics),
     };
-    let mut seen: Vec<Scalar> = Vec::new();
-    values.retain(|value| {
-        let is_new = !seen.contains(value);
-        if is_new {
-            seen.push(value.clone());
-        }
-        is_new
-    });
-    if values.is_empty() && diagnostics.is_empty() {
+    if values.is_empty() && diagnostics.count() == before {
         diagnostics.error_with_help(
             "spec::axis_value",
             node.span,
@@ -77,19 +82,20 @@ fn scalar_or_range(
     value: &Value,
     scale: Scale,
     diagnostics: &mut Diagnostics,
-) -> Vec<Scalar> {
-    if let Value::String(text) = value {
-        if text.contains("..") {
-            return range(name, node, text, scale, 1, diagnostics);
-        }
+) -> Vec<(Scalar, Span)> {
+    if let Value::String(text) = value
+        && text.contains("..")
+    {
+        return range(name, node, text, scale, 1, diagnostics);
     }
     match Scalar::from_json(value) {
-        Some(value) => vec![value],
+        Some(value) => vec![(value, node.span)],
         None => {
-            diagnostics.error(
+            diagnostics.error_with_help(
                 "spec::axis_value",
                 node.span,
-                format!("axis `{name}` has nothing as a value"),
+                format!("axis `{name}` has no value here"),
+                "write a value, or remove the axis",
             );
             Vec::new()
         }
@@ -101,7 +107,7 @@ fn range_map(
     node: &Node,
     default_scale: Scale,
     diagnostics: &mut Diagnostics,
-) -> Vec<Scalar> {
+) -> Vec<(Scalar, Span)> {
     let mut scale = default_scale;
     let mut step = 1;
     for entry in node.as_map().unwrap_or_default() {
@@ -160,7 +166,7 @@ fn range(
     scale: Scale,
     step: i64,
     diagnostics: &mut Diagnostics,
-) -> Vec<Scalar> {
+) -> Vec<(Scalar, Span)> {
     // The paper writes K ∈ <1..256>; its brackets are welcome.
     let bare = text.trim().trim_start_matches('<').trim_end_matches('>');
     let parsed = bare.split_once("..").and_then(|(low, high)| {
@@ -200,7 +206,7 @@ fn range(
             }
             (low..=high)
                 .step_by(usize::try_from(step).unwrap_or(1))
-                .map(Scalar::Integer)
+                .map(|value| (Scalar::Integer(value), node.span))
                 .collect()
         }
         Scale::Log2 => powers_of_two(name, node, low, high, diagnostics),
@@ -213,7 +219,7 @@ fn powers_of_two(
     low: i64,
     high: i64,
     diagnostics: &mut Diagnostics,
-) -> Vec<Scalar> {
+) -> Vec<(Scalar, Span)> {
     if low < 1 {
         diagnostics.error_with_help(
             "spec::range",
@@ -246,5 +252,8 @@ fn powers_of_two(
         );
         return Vec::new();
     }
-    values.into_iter().map(Scalar::Integer).collect()
+    values
+        .into_iter()
+        .map(|value| (Scalar::Integer(value), node.span))
+        .collect()
 }

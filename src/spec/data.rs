@@ -3,14 +3,14 @@
 //! Without a `path`, a domain comes from the built-in synthetic world. With one, what lies there
 //! decides (`source: auto`): `u.data` or BX CSV files are `raw`, `train.json` is `tallrec_json`.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::source::{Diagnostics, Span};
+use super::files::missing_help;
+use super::source::Diagnostics;
 use super::yaml::{Entry, Node};
-use crate::base::nearest::{nearest, suggestion};
+use crate::base::nearest::suggestion;
 
 /// Where the samples of a domain can come from.
 pub const SOURCES: [&str; 4] = ["auto", "raw", "tallrec_json", "synthetic"];
@@ -78,10 +78,10 @@ pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
             .filter(|node| !node.is_null())
             .map_or_else(|| json!({}), Node::to_json),
     );
-    if let Some(node) = find("tokenizer").filter(|node| !node.is_null()) {
-        if let Some(path) = existing_path(node, diagnostics) {
-            block.insert("tokenizer".to_owned(), json!(path));
-        }
+    if let Some(node) = find("tokenizer").filter(|node| !node.is_null())
+        && let Some(path) = existing_path(node, diagnostics)
+    {
+        block.insert("tokenizer".to_owned(), json!(path));
     }
     Value::Object(block)
 }
@@ -199,36 +199,9 @@ fn existing_path(node: &Node, diagnostics: &mut Diagnostics) -> Option<String> {
         "spec::data_path",
         Some(node.span),
         format!("`{path}` does not exist"),
-        Some(path_help(path)),
+        Some(missing_help(Path::new(path), |_| true)),
     );
     None
-}
-
-fn path_help(path: &str) -> String {
-    let wanted = Path::new(path);
-    let parent = wanted
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    let siblings: Vec<String> = fs::read_dir(parent)
-        .map(|entries| {
-            entries
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .collect()
-        })
-        .unwrap_or_default();
-    let name = wanted
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    match nearest(&name, siblings.iter().map(String::as_str)) {
-        Some(sibling) => format!("did you mean `{}`?", parent.join(sibling).display()),
-        None if parent.exists() => {
-            "paths are relative to the folder the program runs in (see --directory)".to_owned()
-        }
-        None => format!("its folder `{}` does not exist either", parent.display()),
-    }
 }
 
 fn detect(domain: &str, path: &str, chosen: &str) -> Result<&'static str, String> {
@@ -258,10 +231,4 @@ fn detect(domain: &str, path: &str, chosen: &str) -> Result<&'static str, String
         }
         _ => Err(format!("`{path}` holds no {domain} data")),
     }
-}
-
-/// A place for messages about a block nobody wrote.
-#[must_use]
-pub fn span_of(node: Option<&Node>) -> Span {
-    node.map_or_else(Span::default, |node| node.span)
 }

@@ -11,9 +11,9 @@ use super::only::{self, Selection};
 use super::overrides;
 use super::pipeline::{self, Pipeline};
 use super::source::{Diagnostics, Sources, SpecError};
-use super::yaml::{Content, Node, parse};
-use super::{data, fidelity};
-use crate::base::nearest::{nearest, suggestion};
+use super::yaml::{Node, parse};
+use super::{data, expand, fidelity, files};
+use crate::base::nearest::suggestion;
 
 /// The keys of an experiment file.
 pub const KEYS: [&str; 9] = [
@@ -42,7 +42,12 @@ pub struct Vocabulary {
     pub tables: &'static [&'static str],
     /// Figures of a report.
     pub figures: &'static [&'static str],
+    /// Checks the settings of a method that is built: the path of what is wrong, and why.
+    pub check_settings: Option<SettingsCheck>,
 }
+
+/// See [`Vocabulary::check_settings`].
+pub type SettingsCheck = fn(method: &str, settings: &Value) -> Result<(), (String, String)>;
 
 /// What to read and how to change it.
 #[derive(Debug, Clone, Default)]
@@ -109,16 +114,32 @@ impl Experiment {
     /// # Errors
     /// An unreadable file, or everything that is wrong with the files.
     pub fn load(request: &Request, vocabulary: Vocabulary) -> Result<Self, LoadError> {
+        let (experiment, diagnostics) = Self::read(request, vocabulary)?;
+        diagnostics.into_result(&experiment.sources)?;
+        Ok(experiment)
+    }
+
+    /// The same, with what is wrong beside what could be read, so that more can be found.
+    ///
+    /// # Errors
+    /// An unreadable file, or one that holds no mapping.
+    pub fn read(
+        request: &Request,
+        vocabulary: Vocabulary,
+    ) -> Result<(Self, Diagnostics), LoadError> {
         let text = read("the experiment", &request.path)?;
         let mut sources = Sources::default();
         let mut diagnostics = Diagnostics::default();
         let source = sources.add(&request.path.display().to_string(), &text);
-        let Some(mut root) = parse(&text, source, &mut diagnostics) else {
-            return Err(SpecError {
+        let invalid = |sources, diagnostics| {
+            Err(SpecError {
                 sources,
                 diagnostics,
             }
-            .into());
+            .into())
+        };
+        let Some(mut root) = parse(&text, source, &mut diagnostics) else {
+            return invalid(sources, diagnostics);
         };
         overrides::apply(&mut root, &request.set, &mut sources, &mut diagnostics);
         if root.as_map().is_none() {
@@ -131,10 +152,11 @@ impl Experiment {
                 ),
                 "begin with `pipeline: pipelines/tallrec.yaml` and `grid:`",
             );
+            return invalid(sources, diagnostics);
         }
         check_keys(&root, &mut diagnostics);
         let stem = stem(&request.path);
-        let grid = grid::expand(root.get("grid"), &mut diagnostics);
+        let grid = expand::expand(root.get("grid"), &mut diagnostics);
         let fidelity = fidelity::decode(root.get("fidelity"), &mut diagnostics);
         let mut variables = match root.get("variables") {
             Some(node) if node.as_map().is_some() => node.to_json(),
@@ -157,13 +179,8 @@ impl Experiment {
         }
         let (tables, figures) = report(root.get("report"), vocabulary, &mut diagnostics);
         let name = experiment_name(&root, &stem, &mut diagnostics);
-        let description = root
-            .get("description")
-            .and_then(Node::as_str)
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
-        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics)?;
+        let description = description(&root, &mut diagnostics);
+        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics);
         let only = only::parse(&request.only, &grid, &mut sources, &mut diagnostics);
         let mut experiment = Self {
             name,
@@ -181,8 +198,7 @@ impl Experiment {
         };
         experiment.check_axes(&mut diagnostics);
         experiment.check_methods(vocabulary, root.get("settings"), &mut diagnostics);
-        diagnostics.into_result(&experiment.sources)?;
-        Ok(experiment)
+        Ok((experiment, diagnostics))
     }
 
     /// Where the value at a path of the experiment was written, or the nearest thing around it.
@@ -210,6 +226,16 @@ impl Experiment {
         span
     }
 
+    /// Dotted names of all variables.
+    #[must_use]
+    pub fn variable_names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        if let Value::Object(map) = &self.variables {
+            flatten(map, "", &mut names);
+        }
+        names
+    }
+
     /// Whether `--only` picks a cell and its method is built.
     #[must_use]
     pub fn is_selected(&self, cell: &grid::Cell) -> bool {
@@ -224,119 +250,32 @@ impl Experiment {
             .get(cell, "method")
             .is_some_and(|method| self.unbuilt.contains(&method.to_string()))
     }
+}
 
-    /// An axis must mean something: a standard one, or one the pipeline refers to.
-    fn check_axes(&self, diagnostics: &mut Diagnostics) {
-        let referenced: Vec<String> = self
-            .pipeline
-            .references()
-            .iter()
-            .map(|reference| reference.written())
-            .collect();
-        for axis in &self.grid.axes {
-            let standard = STANDARD_AXES.contains(&axis.name.as_str());
-            if standard || axis.searched || referenced.contains(&axis.name) {
-                continue;
-            }
-            let candidates = STANDARD_AXES.iter().copied().chain(
-                referenced
-                    .iter()
-                    .map(String::as_str)
-                    .filter(|name| !name.contains('.')),
-            );
-            let mut candidates: Vec<&str> = candidates.collect();
-            candidates.sort_unstable();
-            candidates.dedup();
-            diagnostics.error_with_help(
-                "spec::unknown_axis",
-                axis.span,
-                format!(
-                    "`{}` is not an axis: pipeline `{}` does not use it",
-                    axis.name, self.pipeline.name
-                ),
-                suggestion(&axis.name, candidates),
-            );
-        }
+fn description(root: &Node, diagnostics: &mut Diagnostics) -> String {
+    let Some(node) = root.get("description").filter(|node| !node.is_null()) else {
+        return String::new();
+    };
+    if node.as_str().is_none() {
+        diagnostics.error_with_help(
+            "spec::experiment",
+            node.span,
+            format!("a description is a text, not {}", node.describe()),
+            "quote it, or write `description: >` and the text below",
+        );
     }
-
-    fn check_methods(
-        &mut self,
-        vocabulary: Vocabulary,
-        settings: Option<&Node>,
-        diagnostics: &mut Diagnostics,
-    ) {
-        let own = self.pipeline.methods();
-        let known: Vec<&str> = vocabulary
-            .methods
-            .iter()
-            .chain(vocabulary.planned_methods)
-            .copied()
-            .chain(own.iter().map(String::as_str))
-            .collect();
-        if let Some(axis) = self.grid.axes.iter().find(|axis| axis.name == "method") {
-            for value in &axis.values {
-                let name = value.to_string();
-                if !known.contains(&name.as_str()) {
-                    diagnostics.error_with_help(
-                        "spec::unknown_method",
-                        axis.span,
-                        format!("`{name}` is not a method"),
-                        suggestion(&name, known.iter().copied()),
-                    );
-                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
-                    self.unbuilt.push(name);
-                }
-            }
-        }
-        for entry in settings.and_then(Node::as_map).unwrap_or_default() {
-            if !known.contains(&entry.key.as_str()) {
-                diagnostics.error_with_help(
-                    "spec::unknown_method",
-                    entry.span,
-                    format!("`{}` is not a method, so it has no settings", entry.key),
-                    suggestion(&entry.key, known.iter().copied()),
-                );
-            }
-        }
-    }
+    node.as_str().unwrap_or_default().trim().to_owned()
 }
 
 fn read(what: &'static str, path: &Path) -> Result<String, LoadError> {
     fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
         what,
         path: path.to_owned(),
-        help: nearest_file(path),
+        help: files::unreadable_yaml_help(path, &source)
+            .map(|help| format!("\n  help: {help}"))
+            .unwrap_or_default(),
         source,
     })
-}
-
-fn nearest_file(path: &Path) -> String {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or_else(|| Path::new("."));
-    let names: Vec<String> = fs::read_dir(folder)
-        .map(|entries| {
-            entries
-                .filter_map(Result::ok)
-                .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                .filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"))
-                .collect()
-        })
-        .unwrap_or_default();
-    let wanted = path
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
-    match nearest(&wanted, names.iter().map(String::as_str)) {
-        Some(name) => format!("\n  help: did you mean `{}`?", folder.join(name).display()),
-        None if names.is_empty() => String::new(),
-        None => format!(
-            "\n  help: `{}` holds {}",
-            folder.display(),
-            names.join(", ")
-        ),
-    }
 }
 
 fn stem(path: &Path) -> String {
@@ -447,7 +386,15 @@ fn report(
             }
         }
     }
-    if let Some(Content::Map(entries)) = node.map(|node| &node.content) {
+    if let Some(node) = node.filter(|node| node.as_map().is_none() && !node.is_null()) {
+        diagnostics.error_with_help(
+            "spec::report",
+            node.span,
+            format!("report is {}, not a mapping", node.describe()),
+            "write for example `report: {tables: [comparison]}`",
+        );
+    }
+    if let Some(entries) = node.and_then(Node::as_map) {
         for entry in entries {
             if !REPORT_KEYS.contains(&entry.key.as_str()) {
                 diagnostics.error_with_help(
@@ -463,11 +410,7 @@ fn report(
     (tables, figures)
 }
 
-fn load_pipeline(
-    root: &Node,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
-) -> Result<Pipeline, LoadError> {
+fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Pipeline {
     let Some(node) = root.get("pipeline") else {
         diagnostics.error_with_help(
             "spec::pipeline",
@@ -475,7 +418,7 @@ fn load_pipeline(
             "the experiment names no pipeline",
             "add `pipeline: pipelines/tallrec.yaml`",
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let Some(path) = node.as_str() else {
         diagnostics.error(
@@ -483,31 +426,25 @@ fn load_pipeline(
             node.span,
             format!("{} is not the path of a pipeline", node.describe()),
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let path = Path::new(path);
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
-            diagnostics.error_with_help(
+            diagnostics.push(
                 "spec::pipeline",
-                node.span,
+                Some(node.span),
                 format!("cannot read the pipeline `{}`: {error}", path.display()),
-                match nearest_file(path).trim_start().strip_prefix("help: ") {
-                    Some(help) => help.to_owned(),
-                    None => {
-                        "paths are relative to the folder the program runs in (see --directory)"
-                            .to_owned()
-                    }
-                },
+                files::unreadable_yaml_help(path, &error),
             );
-            return Ok(Pipeline::default());
+            return Pipeline::default();
         }
     };
     let source = sources.add(&path.display().to_string(), &text);
     match parse(&text, source, diagnostics) {
-        Some(root) => Ok(pipeline::decode(&root, &stem(path), diagnostics)),
-        None => Ok(Pipeline::default()),
+        Some(root) => pipeline::decode(&root, &stem(path), diagnostics),
+        None => Pipeline::default(),
     }
 }
 
@@ -530,4 +467,19 @@ fn nest(flat: &BTreeMap<String, String>) -> Value {
         at.insert(last.to_owned(), Value::String(value.clone()));
     }
     Value::Object(root)
+}
+
+fn flatten(map: &Map<String, Value>, prefix: &str, names: &mut Vec<String>) {
+    for (key, value) in map {
+        let name = if prefix.is_empty() {
+            key.clone()
+        } else {
+            format!("{prefix}.{key}")
+        };
+        if let Value::Object(inner) = value {
+            flatten(inner, &name, names);
+        } else {
+            names.push(name);
+        }
+    }
 }

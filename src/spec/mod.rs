@@ -1,13 +1,17 @@
 //! YAML text → validated [`experiment::Experiment`] and [`pipeline::Pipeline`] with places, and the [`grid::Grid`] of cells.
 //!
-//! Route: [`yaml::parse`] → [`overrides`] (`--set`) → [`experiment`] and [`pipeline`] → [`grid`].
+//! Route: [`yaml::parse`] → [`overrides`] (`--set`) → [`experiment`] and [`pipeline`] → [`expand`] → [`grid`].
 //! All problems of a file are collected in [`Diagnostics`] and shown at once.
 
 pub mod axis;
+mod check;
 pub mod data;
+pub mod expand;
 pub mod experiment;
 pub mod fidelity;
+mod files;
 pub mod grid;
+pub mod mistake;
 pub mod only;
 pub mod overrides;
 pub mod pipeline;

@@ -92,6 +92,18 @@ pub fn parse(
             values,
             wanted,
         });
+        let picks_none = !grid
+            .cells
+            .iter()
+            .any(|cell| matches(&selections, grid, cell));
+        if picks_none && diagnostics.is_empty() {
+            diagnostics.error_with_help(
+                "spec::only",
+                span,
+                "no cell of the grid is left",
+                "a cell must pass every --only; leave one of them out",
+            );
+        }
     }
     selections
 }

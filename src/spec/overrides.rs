@@ -55,8 +55,32 @@ pub fn apply(
         let Some(mut value) = value else { continue };
         place(&mut value, whole);
         keep_preset(root, &keys);
+        if let Some((above, what)) = closed(root, &keys) {
+            diagnostics.error_with_help(
+                "spec::set",
+                whole,
+                format!(
+                    "`{above}` is {what}, so there is no `{}` in it",
+                    path.trim()
+                ),
+                format!("change it as a whole: --set {above}=VALUE"),
+            );
+            continue;
+        }
         root.insert(&keys, value);
     }
+}
+
+/// The first thing on the way to a path that has no keys, and what it is.
+fn closed(root: &Node, keys: &[&str]) -> Option<(String, String)> {
+    let mut at = root;
+    for (depth, key) in keys.iter().enumerate() {
+        if at.as_map().is_none() && !at.is_null() {
+            return (depth > 0).then(|| (keys[..depth].join("."), at.describe()));
+        }
+        at = at.get(key)?;
+    }
+    None
 }
 
 /// All of an argument's value points at the argument: its parts are short enough.

@@ -1,11 +1,12 @@
 //! A value of an axis: a whole number, a fraction, a truth value or a text.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::Value;
 
 /// A value of an axis.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Scalar {
     /// A truth value.
     Bool(bool),
@@ -32,6 +33,15 @@ impl Scalar {
         }
     }
 
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Bool(_) => 0,
+            Self::Integer(_) => 1,
+            Self::Float(_) => 2,
+            Self::Text(_) => 3,
+        }
+    }
+
     /// The same value as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -54,6 +64,33 @@ impl Scalar {
         }
     }
 }
+
+/// Texts after numbers after truth values, so that many cells can be looked up quickly.
+impl Ord for Scalar {
+    fn cmp(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Bool(one), Self::Bool(two)) => one.cmp(two),
+            (Self::Integer(one), Self::Integer(two)) => one.cmp(two),
+            (Self::Float(one), Self::Float(two)) => one.total_cmp(two),
+            (Self::Text(one), Self::Text(two)) => one.cmp(two),
+            _ => self.rank().cmp(&other.rank()),
+        }
+    }
+}
+
+impl PartialOrd for Scalar {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Scalar {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scalar {}
 
 impl fmt::Display for Scalar {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

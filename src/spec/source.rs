@@ -137,6 +137,21 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
+    /// How many things are wrong so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether nothing is wrong that could mislead the search for more: a setting or a table that
+    /// does not exist changes no stage of the others.
+    #[must_use]
+    pub fn leave_stages_alone(&self) -> bool {
+        self.list
+            .iter()
+            .all(|one| matches!(one.code, "spec::setting" | "spec::report"))
+    }
+
     /// The problems in the order of their places.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {

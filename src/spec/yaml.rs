@@ -191,15 +191,14 @@ pub fn parse(text: &str, source: u32, diagnostics: &mut Diagnostics) -> Option<N
             Some(node)
         }
         Err(error) => {
-            let span = error
-                .location()
-                .map_or_else(Span::default, |location| span_of(location));
+            let span = error.location().map_or_else(Span::default, span_of);
             let message = error.without_snippet().to_string();
-            diagnostics.error(
-                "spec::yaml",
-                Span { source, ..span },
-                format!("this is not valid YAML: {}", tidy(&message)),
-            );
+            let (message, help) = explain(tidy(&message));
+            let span = match tab_in_indentation(text) {
+                Some(tab) if message.contains("tab") => tab,
+                _ => span,
+            };
+            diagnostics.push("spec::yaml", Some(Span { source, ..span }), message, help);
             None
         }
     }
@@ -211,6 +210,84 @@ fn tidy(message: &str) -> &str {
         .split_once(" at line ")
         .map_or(message, |(reason, _)| reason)
         .trim_start_matches("error: ")
+}
+
+/// The parser's words → ours: what is wrong, and what to do.
+fn explain(message: &str) -> (String, Option<String>) {
+    let key = message
+        .strip_prefix("duplicate mapping key: ")
+        .and_then(|rest| rest.split_once(", set DuplicateKeyPolicy"));
+    if let Some((key, _)) = key {
+        return (
+            format!("the key `{key}` is written twice"),
+            Some("keep one of the two, or put both into one".to_owned()),
+        );
+    }
+    let limit = |name: &str| {
+        message
+            .strip_prefix("budget breached: ")
+            .is_some_and(|rest| rest.starts_with(name))
+    };
+    if message.starts_with("recursion limit") || limit("Depth") {
+        return (
+            "this is nested too deeply".to_owned(),
+            Some(
+                "a file of an experiment needs a handful of levels; is a bracket doubled?"
+                    .to_owned(),
+            ),
+        );
+    }
+    if message.starts_with("budget breached") {
+        return (
+            "this file is too large: its values, with every alias (`*name`) in full, are more \
+             than a file of an experiment can need"
+                .to_owned(),
+            Some("write ranges (`0..4`) in place of long lists, and fewer aliases".to_owned()),
+        );
+    }
+    if message.starts_with("multiple YAML documents") {
+        return (
+            "there is a second YAML document here".to_owned(),
+            Some("one file holds one; take out the line `---` or what follows it".to_owned()),
+        );
+    }
+    if message.starts_with("non-finite float") {
+        return (
+            "a number must be finite".to_owned(),
+            Some("quote it if it is meant as a text".to_owned()),
+        );
+    }
+    if message.contains("found a tab") || message.contains("tab character") {
+        return (
+            "this is not valid YAML: a tab".to_owned(),
+            Some("indent with spaces".to_owned()),
+        );
+    }
+    (
+        format!("this is not valid YAML: {message}"),
+        Some(
+            "look at this line and the ones above it: a bracket or a quote may be left open, or \
+             the indentation may differ"
+                .to_owned(),
+        ),
+    )
+}
+
+/// The first tab that indents a line.
+fn tab_in_indentation(text: &str) -> Option<Span> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indentation].find('\t') {
+            return Some(Span {
+                source: 0,
+                start: (start + tab) as u32,
+                len: 1,
+            });
+        }
+        start += line.len();
+    }
+    None
 }
 
 fn span_of(location: Location) -> Span {

@@ -20,6 +20,8 @@ pub enum Arity {
     Optional,
     /// One or more (a list, or a gather `over` axes).
     Many,
+    /// Any number, none included.
+    AnyNumber,
     /// Stands for any name, any number: the stage does not know its inputs' names beforehand.
     AnyName,
 }
@@ -52,6 +54,16 @@ impl InputDeclaration {
         Self {
             name,
             arity: Arity::Optional,
+            about,
+        }
+    }
+
+    /// An input that takes any number of artifacts.
+    #[must_use]
+    pub const fn any_number(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            arity: Arity::AnyNumber,
             about,
         }
     }

@@ -19,7 +19,7 @@ use crate::base::EventKind;
 use crate::base::nearest::nearest;
 use crate::graph::{self, StageGraph};
 use crate::plan::{self, Plan, PlanError};
-use crate::recommender::{PLANNED, RECOMMENDERS};
+use crate::recommender::{self, PLANNED, RECOMMENDERS};
 use crate::report::{FIGURES, ReportError, TABLES};
 use crate::results::ResultError;
 use crate::schedule::{self, Interrupt, Options, RunSummary};
@@ -106,6 +106,13 @@ pub fn vocabulary() -> Vocabulary {
         planned_methods: PLANNED,
         tables: leak(TABLES.iter().map(|table| table.name)),
         figures: leak(FIGURES.iter().map(|figure| figure.name)),
+        check_settings: Some(|method, settings| match recommender::find(method) {
+            Ok(method) => method
+                .complete(settings)
+                .map(|_| ())
+                .map_err(|error| (error.path, error.message)),
+            Err(error) => Err((String::new(), error.to_string())),
+        }),
     })
 }
 
@@ -131,8 +138,8 @@ impl Study {
         folders: Folders,
         kinds: &[&'static dyn ErasedStage],
     ) -> Result<Self, StudyError> {
-        let experiment = Experiment::load(request, vocabulary())?;
-        let graph = graph::build(&experiment, kinds)?;
+        let (experiment, diagnostics) = Experiment::read(request, vocabulary())?;
+        let graph = graph::build(&experiment, kinds, diagnostics)?;
         let store = Arc::new(Store::open(&folders.store)?);
         Ok(Self {
             experiment,
@@ -211,27 +218,23 @@ impl Study {
                 same_template.len(),
                 some.join("\n"),
                 if same_template.len() > 5 {
-                    format!(
-                        "\n    … (`runner plan {} --all` lists all)",
-                        self.experiment.name
-                    )
+                    "\n    … (`runner plan EXPERIMENT --all` lists all)".to_owned()
                 } else {
                     String::new()
                 }
             ));
         }
-        let hint = nearest(id, ids.iter().copied()).map_or_else(
-            || {
-                let mut templates: Vec<&str> = self
-                    .graph
-                    .graph
-                    .node_weights()
-                    .map(|node| node.template.as_str())
-                    .collect();
-                templates.sort_unstable();
-                templates.dedup();
-                format!("its stages are made from: {}", templates.join(", "))
-            },
+        let mut templates: Vec<&str> = self
+            .graph
+            .graph
+            .node_weights()
+            .map(|node| node.template.as_str())
+            .collect();
+        templates.sort_unstable();
+        templates.dedup();
+        let candidates = templates.iter().chain(&ids).copied();
+        let hint = nearest(id, candidates).map_or_else(
+            || format!("its stages are made from: {}", templates.join(", ")),
             |known| format!("did you mean `{known}`?"),
         );
         Err(format!("there is no stage `{id}`\n  help: {hint}"))

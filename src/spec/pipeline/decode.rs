@@ -1,141 +1,15 @@
-//! A pipeline: stage templates, what is wanted, and where results are read from.
+//! YAML → [`Pipeline`].
 
 use serde_json::Value;
 
-use super::source::{Diagnostics, Span};
-use super::template::{Reference, Template};
-use super::yaml::{Content, Node};
+use super::{
+    CASE_KEYS, Case, Condition, INPUT_KEYS, Input, KEYS, Over, Pipeline, RESULT_KEYS,
+    ResultSources, STAGE_KEYS, Source, SourceKind, StageTemplate,
+};
 use crate::base::nearest::suggestion;
-
-/// The keys of a pipeline file.
-pub const KEYS: [&str; 5] = ["pipeline", "description", "stages", "targets", "results"];
-/// The keys of a stage template.
-pub const STAGE_KEYS: [&str; 6] = ["description", "when", "kind", "params", "inputs", "cases"];
-/// The keys of a case.
-pub const CASE_KEYS: [&str; 4] = ["when", "kind", "params", "inputs"];
-/// The keys of an input.
-pub const INPUT_KEYS: [&str; 7] = [
-    "stage", "output", "with", "over", "path", "files", "optional",
-];
-/// The keys of `results:`.
-pub const RESULT_KEYS: [&str; 3] = ["metrics", "choices", "audits"];
-
-/// A pipeline file.
-#[derive(Debug, Clone, Default)]
-pub struct Pipeline {
-    /// Its name.
-    pub name: String,
-    /// Its stage templates in the order they were written.
-    pub stages: Vec<StageTemplate>,
-    /// Names of the templates that are wanted for every cell; empty: all that nothing uses.
-    pub targets: Vec<(String, Span)>,
-    /// Where result rows, choices and audits are read from.
-    pub results: ResultSources,
-}
-
-/// Stage outputs that the result set and the report are made from.
-#[derive(Debug, Clone, Default)]
-pub struct ResultSources {
-    /// Lists of metrics, one instance per cell.
-    pub metrics: Vec<Source>,
-    /// Choices of hyper-parameters.
-    pub choices: Vec<Source>,
-    /// Data audits.
-    pub audits: Vec<Source>,
-}
-
-/// A stage that exists once per distinct value of what it refers to.
-#[derive(Debug, Clone)]
-pub struct StageTemplate {
-    /// Its name.
-    pub name: String,
-    /// Where its name stands.
-    pub span: Span,
-    /// It exists only for cells this holds for.
-    pub when: Condition,
-    /// What it is; the first case whose condition holds.
-    pub cases: Vec<Case>,
-}
-
-/// One form of a stage.
-#[derive(Debug, Clone)]
-pub struct Case {
-    /// When it applies.
-    pub when: Condition,
-    /// The stage kind.
-    pub kind: (String, Span),
-    /// Its parameters, a mapping.
-    pub params: Template,
-    /// Where the parameters stand.
-    pub params_span: Span,
-    /// Its inputs.
-    pub inputs: Vec<Input>,
-}
-
-/// Tests on references: each must have one of the values.
-#[derive(Debug, Clone, Default)]
-pub struct Condition {
-    /// Reference and allowed values.
-    pub tests: Vec<(Reference, Vec<Value>)>,
-}
-
-/// A named input with everything connected to it.
-#[derive(Debug, Clone)]
-pub struct Input {
-    /// The kind's name for it.
-    pub name: String,
-    /// Where the name stands.
-    pub span: Span,
-    /// What is connected, in order.
-    pub sources: Vec<Source>,
-}
-
-/// Where an input comes from.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Where it was written.
-    pub span: Span,
-    /// Left out, without complaint, where its stage does not exist or its path has no value.
-    pub optional: bool,
-    /// What it is.
-    pub from: SourceKind,
-}
-
-/// What an input can be connected to.
-#[derive(Debug, Clone)]
-pub enum SourceKind {
-    /// An output of another stage.
-    Stage {
-        /// The template's name.
-        stage: String,
-        /// The output; without one, the only output or the one named like the input.
-        output: Option<Template>,
-        /// Values given to the template in place of axes.
-        with: Vec<(String, Template)>,
-        /// Axes to gather over.
-        over: Over,
-    },
-    /// A file or folder of the user's.
-    Path {
-        /// The path.
-        path: Template,
-        /// For a folder, the files in it that count; empty: all.
-        files: Vec<String>,
-    },
-}
-
-/// Which axes an input gathers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Over {
-    /// None: one artifact.
-    Nothing,
-    /// These.
-    Axes(Vec<String>),
-    /// The hyper-parameters of methods.
-    Search,
-    /// All: every cell of the grid.
-    All,
-}
+use crate::spec::source::{Diagnostics, Span};
+use crate::spec::template::Template;
+use crate::spec::yaml::{Content, Node};
 
 /// Reads a pipeline file.
 pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pipeline {
@@ -157,18 +31,14 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
     };
     for entry in entries {
         match entry.key.as_str() {
-            "pipeline" => match entry.value.as_str() {
-                Some(name) => name.clone_into(&mut pipeline.name),
-                None => diagnostics.error(
-                    "spec::pipeline",
-                    entry.value.span,
-                    format!(
-                        "a pipeline's name is a text, not {}",
-                        entry.value.describe()
-                    ),
-                ),
-            },
-            "description" => {}
+            "pipeline" => {
+                if let Some(name) = text(&entry.value, "a pipeline's name", diagnostics) {
+                    name.clone_into(&mut pipeline.name);
+                }
+            }
+            "description" => {
+                text(&entry.value, "a description", diagnostics);
+            }
             "stages" => pipeline.stages = stages(&entry.value, diagnostics),
             "targets" => {
                 for item in entry
@@ -176,13 +46,8 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
                     .as_list()
                     .unwrap_or(std::slice::from_ref(&entry.value))
                 {
-                    match item.as_str() {
-                        Some(name) => pipeline.targets.push((name.to_owned(), item.span)),
-                        None => diagnostics.error(
-                            "spec::pipeline",
-                            item.span,
-                            format!("a target is the name of a stage, not {}", item.describe()),
-                        ),
+                    if let Some(name) = text(item, "a target", diagnostics) {
+                        pipeline.targets.push((name.to_owned(), item.span));
                     }
                 }
             }
@@ -199,6 +64,18 @@ pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pi
         );
     }
     pipeline
+}
+
+/// The text of a node that must be one.
+fn text<'n>(node: &'n Node, what: &str, diagnostics: &mut Diagnostics) -> Option<&'n str> {
+    if node.as_str().is_none() {
+        diagnostics.error(
+            "spec::pipeline",
+            node.span,
+            format!("{what} is a text, not {}", node.describe()),
+        );
+    }
+    node.as_str()
 }
 
 fn unknown_key(key: &str, of: &str, allowed: &[&str], span: Span, diagnostics: &mut Diagnostics) {
@@ -221,16 +98,11 @@ fn stages(node: &Node, diagnostics: &mut Diagnostics) -> Vec<StageTemplate> {
     };
     entries
         .iter()
-        .filter_map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))
+        .map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))
         .collect()
 }
 
-fn stage(
-    name: &str,
-    span: Span,
-    node: &Node,
-    diagnostics: &mut Diagnostics,
-) -> Option<StageTemplate> {
+fn stage(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> StageTemplate {
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         diagnostics.error_with_help(
             "spec::stage_name",
@@ -239,6 +111,13 @@ fn stage(
             "use letters, digits and `_`",
         );
     }
+    // A stage that cannot be read still has a name that others may refer to.
+    let mut template = StageTemplate {
+        name: name.to_owned(),
+        span,
+        when: Condition::default(),
+        cases: Vec::new(),
+    };
     let Some(entries) = node.as_map() else {
         diagnostics.error_with_help(
             "spec::stage",
@@ -246,13 +125,7 @@ fn stage(
             format!("stage `{name}` is {}", node.describe()),
             "write `kind:`, `params:` and `inputs:`, or `cases:`",
         );
-        return None;
-    };
-    let mut template = StageTemplate {
-        name: name.to_owned(),
-        span,
-        when: Condition::default(),
-        cases: Vec::new(),
+        return template;
     };
     for entry in entries {
         if !STAGE_KEYS.contains(&entry.key.as_str()) {
@@ -291,7 +164,9 @@ fn stage(
                     );
                 }
             }
-            template.cases.extend(case(name, item, diagnostics));
+            template
+                .cases
+                .extend(case(name, item.span, item, diagnostics));
         }
         if cases.as_list().is_none_or(<[Node]>::is_empty) {
             diagnostics.error(
@@ -303,15 +178,15 @@ fn stage(
     } else {
         template
             .cases
-            .extend(case(name, node, diagnostics).map(|case| Case {
+            .extend(case(name, span, node, diagnostics).map(|case| Case {
                 when: Condition::default(),
                 ..case
             }));
     }
-    Some(template)
+    template
 }
 
-fn case(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> {
+fn case(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> {
     let kind = match node.get("kind").map(|kind| (kind, kind.as_str())) {
         Some((kind, Some(text))) => (text.to_owned(), kind.span),
         Some((kind, None)) => {
@@ -325,7 +200,7 @@ fn case(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Option<Case> 
         None => {
             diagnostics.error_with_help(
                 "spec::stage",
-                node.span,
+                span,
                 format!("stage `{name}` has no kind"),
                 "add `kind:`; `runner schema stages` lists all kinds with their parameters",
             );
@@ -397,8 +272,17 @@ fn condition(node: &Node, diagnostics: &mut Diagnostics) -> Condition {
 }
 
 /// One source, or a list of them.
-pub fn sources(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Source> {
+fn sources(node: &Node, diagnostics: &mut Diagnostics) -> Vec<Source> {
     match &node.content {
+        Content::List(items) if items.is_empty() => {
+            diagnostics.error_with_help(
+                "spec::input",
+                node.span,
+                "an empty list connects nothing",
+                "name a `stage/output`, or leave the input out",
+            );
+            Vec::new()
+        }
         Content::List(items) => items
             .iter()
             .filter_map(|item| source(item, diagnostics))
@@ -444,13 +328,37 @@ fn source(node: &Node, diagnostics: &mut Diagnostics) -> Option<Source> {
             unknown_key(&entry.key, "an input", &INPUT_KEYS, entry.span, diagnostics);
         }
     }
-    let optional = matches!(
-        node.get("optional").map(Node::to_json),
-        Some(Value::Bool(true))
-    );
+    let optional = match node.get("optional").map(|node| (node, node.to_json())) {
+        None => false,
+        Some((_, Value::Bool(optional))) => optional,
+        Some((node, _)) => {
+            diagnostics.error(
+                "spec::input",
+                node.span,
+                format!("`optional` is true or false, not {}", node.describe()),
+            );
+            false
+        }
+    };
+    if let Some(with) = node.get("with").filter(|with| with.as_map().is_none()) {
+        diagnostics.error_with_help(
+            "spec::input",
+            with.span,
+            format!("`with` is {}, not a mapping", with.describe()),
+            "write `with: {name: value}` for the names the stage refers to",
+        );
+    }
+    if let Some(files) = node.get("files").filter(|files| files.as_list().is_none()) {
+        diagnostics.error_with_help(
+            "spec::input",
+            files.span,
+            format!("`files` is {}, not a list", files.describe()),
+            "write `files: [NAME, NAME]`",
+        );
+    }
     let from = match (node.get("stage"), node.get("path")) {
         (Some(stage), None) => SourceKind::Stage {
-            stage: stage.as_str().unwrap_or_default().to_owned(),
+            stage: text(stage, "the stage of an input", diagnostics)?.to_owned(),
             output: node
                 .get("output")
                 .map(|output| Template::compile(output, diagnostics)),
@@ -477,7 +385,8 @@ fn source(node: &Node, diagnostics: &mut Diagnostics) -> Option<Source> {
                 .and_then(Node::as_list)
                 .unwrap_or_default()
                 .iter()
-                .filter_map(|file| file.as_str().map(str::to_owned))
+                .filter_map(|file| text(file, "the name of a file", diagnostics))
+                .map(str::to_owned)
                 .collect(),
         },
         _ => {
@@ -521,6 +430,14 @@ fn decode_over(node: &Node, diagnostics: &mut Diagnostics) -> Over {
 
 fn results(node: &Node, diagnostics: &mut Diagnostics) -> ResultSources {
     let mut found = ResultSources::default();
+    if node.as_map().is_none() && !node.is_null() {
+        diagnostics.error_with_help(
+            "spec::pipeline",
+            node.span,
+            format!("results are {}, not a mapping", node.describe()),
+            "write for example `results: {metrics: evaluate/metrics}`",
+        );
+    }
     for entry in node.as_map().unwrap_or_default() {
         let into = match entry.key.as_str() {
             "metrics" => &mut found.metrics,
@@ -534,71 +451,4 @@ fn results(node: &Node, diagnostics: &mut Diagnostics) -> ResultSources {
         *into = sources(&entry.value, diagnostics);
     }
     found
-}
-
-impl Pipeline {
-    /// Every reference of every template, conditions included.
-    #[must_use]
-    pub fn references(&self) -> Vec<&Reference> {
-        let mut into = Vec::new();
-        let sources = self
-            .results
-            .metrics
-            .iter()
-            .chain(&self.results.choices)
-            .chain(&self.results.audits);
-        for source in sources {
-            source_references(source, &mut into);
-        }
-        for stage in &self.stages {
-            condition_references(&stage.when, &mut into);
-            for case in &stage.cases {
-                condition_references(&case.when, &mut into);
-                case.params.references(&mut into);
-                for source in case.inputs.iter().flat_map(|input| &input.sources) {
-                    source_references(source, &mut into);
-                }
-            }
-        }
-        into
-    }
-
-    /// Names that conditions compare `method` with: methods this pipeline brings itself.
-    #[must_use]
-    pub fn methods(&self) -> Vec<String> {
-        self.stages
-            .iter()
-            .flat_map(|stage| {
-                stage
-                    .cases
-                    .iter()
-                    .map(|case| &case.when)
-                    .chain([&stage.when])
-            })
-            .flat_map(|condition| &condition.tests)
-            .filter(|(reference, _)| reference.written() == "method")
-            .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
-fn condition_references<'t>(condition: &'t Condition, into: &mut Vec<&'t Reference>) {
-    for (reference, _) in &condition.tests {
-        into.push(reference);
-    }
-}
-
-fn source_references<'t>(source: &'t Source, into: &mut Vec<&'t Reference>) {
-    match &source.from {
-        SourceKind::Stage { output, with, .. } => {
-            if let Some(output) = output {
-                output.references(into);
-            }
-            for (_, value) in with {
-                value.references(into);
-            }
-        }
-        SourceKind::Path { path, .. } => path.references(into),
-    }
 }

@@ -1,0 +1,72 @@
+//! Rows of the result set and the cells that claim them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use petgraph::graph::NodeIndex;
+
+use crate::spec::grid::STANDARD_AXES;
+use crate::spec::{Diagnostics, Grid};
+
+/// What each row of the result set is made from: two cells must not claim the same one.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// By source and by the cell's values on the axes a row has columns for: the first cell, and
+    /// what its row is read from.
+    claimed: BTreeMap<(usize, Vec<u32>), (usize, Vec<(NodeIndex, usize)>)>,
+    told: BTreeSet<Vec<usize>>,
+}
+
+impl Rows {
+    /// Claims the row of a cell, and says so if another cell has it for something else.
+    pub(super) fn check(
+        &mut self,
+        grid: &Grid,
+        source: usize,
+        position: usize,
+        found: &[(NodeIndex, usize)],
+        diagnostics: &mut Diagnostics,
+    ) {
+        let is_column = |axis: &usize| STANDARD_AXES.contains(&grid.axes[*axis].name.as_str());
+        let cell = &grid.cells[position];
+        let columns: Vec<u32> = (0..grid.axes.len())
+            .filter(is_column)
+            .map(|axis| cell.positions()[axis])
+            .collect();
+        let (first, known) = self
+            .claimed
+            .entry((source, columns))
+            .or_insert_with(|| (position, found.to_vec()));
+        if known == found {
+            return;
+        }
+        let other = &grid.cells[*first];
+        let differing: Vec<usize> = (0..grid.axes.len())
+            .filter(|axis| !is_column(axis) && cell.position(*axis) != other.position(*axis))
+            .collect();
+        let (Some(axis), true) = (differing.first(), self.told.insert(differing.clone())) else {
+            return;
+        };
+        let names: Vec<&str> = differing
+            .iter()
+            .map(|axis| grid.axes[*axis].name.as_str())
+            .collect();
+        let over = if grid.axes[*axis].searched {
+            "search".to_owned()
+        } else {
+            format!("[{}]", names.join(", "))
+        };
+        diagnostics.error_with_help(
+            "graph::same_row",
+            grid.axes[*axis].span,
+            format!(
+                "cells that differ only in `{}` would be the same row of the result set",
+                names.join("`, `")
+            ),
+            format!(
+                "its columns are method, variant, train and test domain, K and seed; let a stage \
+                 choose among the values (`over: {over}`, as `select` does), or make one experiment \
+                 for each value"
+            ),
+        );
+    }
+}
