@@ -63,20 +63,19 @@ impl Appender {
             return Ok(());
         }
         let mut text = Vec::new();
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let mut file = OpenOptions::new()
-                    .create(true)
-                    .read(true)
-                    .append(true)
-                    .open(&self.path)?;
-                // A killed runner may have left half a line, which must not swallow ours.
-                if ends_inside_a_line(&mut file)? {
-                    text.push(b'\n');
-                }
-                file
+        let mut file = if let Some(file) = self.file.take() {
+            file
+        } else {
+            let mut file = OpenOptions::new()
+                .create(true)
+                .read(true)
+                .append(true)
+                .open(&self.path)?;
+            // A killed runner may have left half a line, which must not swallow ours.
+            if ends_inside_a_line(&mut file)? {
+                text.push(b'\n');
             }
+            file
         };
         for record in records {
             serde_json::to_writer(&mut text, record).map_err(io::Error::other)?;

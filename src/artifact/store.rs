@@ -19,6 +19,8 @@ pub const SMALL: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// The folder of manifests.
+    manifests: fs::File,
     /// Artifacts whose bytes were compared with their digest in this process, by the state of
     /// the file then.
     verified: Mutex<BTreeMap<Digest, Stamp>>,
@@ -113,16 +115,21 @@ impl Store {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
-                    let path = root.join(folder);
-                    fs::create_dir_all(&path).map_err(io_error("create", &path))?;
-                }
-                fs::write(&format, format!("{FORMAT}\n")).map_err(io_error("write", &format))?;
+                fs::create_dir_all(root).map_err(io_error("create", root))?;
+                // By a rename: another runner that starts now sees all of it or nothing.
+                let draft = root.join(format!("format.{}", std::process::id()));
+                fs::write(&draft, format!("{FORMAT}\n"))
+                    .and_then(|()| fs::rename(&draft, &format))
+                    .map_err(io_error("write", &format))?;
             }
             Err(error) => return Err(io_error("read", &format)(error)),
         }
+        // Whoever wants everything made again may have removed one of the folders.
+        make_folders(root)?;
+        let manifests = root.join("manifests");
         Ok(Self {
             root: root.to_owned(),
+            manifests: fs::File::open(&manifests).map_err(io_error("read", &manifests))?,
             verified: Mutex::default(),
             bench: Mutex::default(),
             moving: Mutex::default(),
@@ -168,7 +175,17 @@ impl Store {
     /// Whether a stage was made; what it made is not read.
     #[must_use]
     pub fn has_manifest(&self, key: StageKey) -> bool {
-        self.manifest_path(key).exists()
+        // Asked for every stage of every plan, so from the folder on instead of from the root, and
+        // without the file's size and times.
+        let hex = key.hex();
+        let name = format!("{}/{hex}.json", &hex[..2]);
+        rustix::fs::accessat(
+            &self.manifests,
+            name,
+            rustix::fs::Access::EXISTS,
+            rustix::fs::AtFlags::empty(),
+        )
+        .is_ok()
     }
 
     /// What a stage made, if it was made: the part that planning needs. A manifest that a power
@@ -432,6 +449,19 @@ impl Store {
         }
         Ok((count, bytes))
     }
+}
+
+fn make_folders(root: &Path) -> Result<(), StoreError> {
+    for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
+        let path = root.join(folder);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
+                return Err(io_error("create", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Bytes of a file or of all files below a folder.

@@ -74,10 +74,7 @@ pub struct RunSummary {
 
 pub(super) enum Message {
     Event(EventKind),
-    Done {
-        node: NodeIndex,
-        outcome: Box<Outcome>,
-    },
+    Done { node: NodeIndex, outcome: Outcome },
     Interrupted,
 }
 
@@ -326,7 +323,7 @@ impl Dispatcher<'_, '_> {
                     Lane::Accelerator => self.accelerator_busy = false,
                 }
                 self.crew.give_back(running.hand);
-                self.ended(node, *outcome);
+                self.ended(node, outcome);
                 self.wake_twins(node, running.key);
             }
         }

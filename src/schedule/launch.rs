@@ -193,10 +193,7 @@ impl Dispatcher<'_, '_> {
                 });
             // Let go of the store before the dispatcher hears of the end.
             drop(store);
-            let _ = sender.send(Message::Done {
-                node,
-                outcome: Box::new(outcome),
-            });
+            let _ = sender.send(Message::Done { node, outcome });
         }));
         if !started {
             self.failed(node, "the thread for it is gone".to_owned(), None);

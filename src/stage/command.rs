@@ -47,7 +47,7 @@ pub struct Params {
 #[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum Text {
-    Text(String),
+    Plain(String),
     Bool(bool),
     Number(serde_json::Number),
 }
@@ -55,7 +55,7 @@ enum Text {
 impl From<Text> for String {
     fn from(text: Text) -> Self {
         match text {
-            Text::Text(text) => text,
+            Text::Plain(text) => text,
             Text::Bool(value) => value.to_string(),
             Text::Number(number) => number.to_string(),
         }

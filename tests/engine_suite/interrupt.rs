@@ -24,7 +24,7 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = clock::now();
     while !done() {
         assert!(
-            start.elapsed() < Duration::from_secs(60),
+            start.elapsed() < Duration::from_mins(1),
             "waited for {what}"
         );
         std::thread::sleep(Duration::from_millis(5));
