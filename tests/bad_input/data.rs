@@ -46,7 +46,10 @@ fn k_above_the_training_set() {
     assert_redacted!("k_above_the_training_set", failures(&outcome));
     // What does not need the draws that failed is there.
     let results = fs::read_to_string(lab.path("results/small/results.csv")).expect("results");
-    assert!(results.contains(",2,0,test,auc,") && !results.contains("100000"), "{results}");
+    assert!(
+        results.contains(",2,0,test,auc,") && !results.contains("100000"),
+        "{results}"
+    );
     nothing_half_written(&lab);
 }
 
@@ -54,7 +57,12 @@ fn k_above_the_training_set() {
 fn ratings_cut_off() {
     let lab = shipped();
     lab.run_list(&["run", EXPERIMENT, "--quiet"]).fine();
-    own_file(&lab, "world/movie/u.item", "films/u.item", String::into_bytes);
+    own_file(
+        &lab,
+        "world/movie/u.item",
+        "films/u.item",
+        String::into_bytes,
+    );
     own_file(&lab, "world/movie/u.data", "films/u.data", |text| {
         let middle = text.lines().take(200).map(str::len).sum::<usize>() + 200;
         text.as_bytes()[..middle - 12].to_vec()
@@ -71,10 +79,18 @@ fn ratings_cut_off() {
 fn books_in_another_encoding() {
     let lab = shipped();
     lab.run_list(&["run", EXPERIMENT, "--quiet"]).fine();
-    own_file(&lab, "world/book/BX-Book-Ratings.csv", "books/BX-Book-Ratings.csv", String::into_bytes);
-    own_file(&lab, "world/book/BX-Books.csv", "books/BX-Books.csv", |text| {
-        text.replacen("the", "thé", 3).into_bytes()
-    });
+    own_file(
+        &lab,
+        "world/book/BX-Book-Ratings.csv",
+        "books/BX-Book-Ratings.csv",
+        String::into_bytes,
+    );
+    own_file(
+        &lab,
+        "world/book/BX-Books.csv",
+        "books/BX-Books.csv",
+        |text| text.replacen("the", "thé", 3).into_bytes(),
+    );
     lab.edit(EXPERIMENT, "domain: movie", "domain: book");
     let outcome = lab.run_list(&["run", EXPERIMENT, "--set", "data.book.path=books"]);
     assert_eq!(outcome.code, 20, "{outcome}");
