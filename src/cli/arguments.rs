@@ -6,18 +6,22 @@ use clap::Args;
 
 use super::CliError;
 use crate::spec::Request;
+use crate::spec::files::missing_help;
 use crate::study::{Folders, Study};
+
+const SHARED: &str = "Options of every command";
 
 /// Arguments of every command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Run as if started in this folder; all paths, in files too, are relative to it.
-    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER", help_heading = SHARED)]
     directory: Option<PathBuf>,
     /// The content-addressed store.
     #[arg(
         long,
         global = true,
+        help_heading = SHARED,
         env = "RUNNER_STORE",
         value_name = "FOLDER",
         default_value = ".runner/store"
@@ -27,6 +31,7 @@ pub(super) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = SHARED,
         env = "RUNNER_RESULTS",
         value_name = "FOLDER",
         default_value = "results"
@@ -40,9 +45,12 @@ impl Global {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
-        std::env::set_current_dir(directory).map_err(|source| CliError::Io {
-            action: format!("go to `{}`", directory.display()),
-            source,
+        std::env::set_current_dir(directory).map_err(|source| {
+            CliError::Usage(format!(
+                "cannot go to `{}`: {source}\n  help: {}",
+                directory.display(),
+                missing_help(directory, |_| true)
+            ))
         })
     }
 

@@ -36,7 +36,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
             "experiment": study.experiment.name,
             "stages": fresh + to_run, "fresh": fresh, "to_run": to_run,
             "last_run": last, "last_event": events.last(),
-            "failed": failures(&events),
+            "failed": failures(&events).into_iter().map(|(stage, message)| {
+                json!({"stage": stage, "message": message})
+            }).collect::<Vec<_>>(),
         }))?;
         return Ok(Exit::Fine);
     }
