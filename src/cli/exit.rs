@@ -74,9 +74,10 @@ impl CliError {
             Self::Failed(_) => Exit::StageFailed,
             Self::Io { .. } => Exit::Unusable,
             Self::Study(study) => match study {
-                StudyError::Load(LoadError::Invalid(_)) | StudyError::Spec(_) => Exit::Invalid,
+                StudyError::Load(LoadError::Invalid(_))
+                | StudyError::Spec(_)
+                | StudyError::Plan(PlanError::Unreadable { .. }) => Exit::Invalid,
                 StudyError::Load(LoadError::Unreadable { .. }) => Exit::Usage,
-                StudyError::Plan(PlanError::Unreadable { .. }) => Exit::Invalid,
                 StudyError::Store(_)
                 | StudyError::Plan(PlanError::Store(_))
                 | StudyError::Report(_)

@@ -1,5 +1,6 @@
 //! Standard output and error, the only places that print.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use super::CliError;
@@ -58,7 +59,7 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
         for (column, cell) in row.iter().enumerate() {
             let width = widths[column];
             let gap = if column + 1 < row.len() { "  " } else { "" };
-            line.push_str(&format!("{cell:<width$}{gap}"));
+            let _ = write!(line, "{cell:<width$}{gap}");
         }
         text.push_str(line.trim_end());
         text.push('\n');

@@ -77,7 +77,9 @@ impl Experiment {
                         format!("`{name}` is not a method"),
                         suggestion(&name, known.iter().copied()),
                     );
-                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
+                } else if vocabulary.planned_methods.contains(&name.as_str())
+                    && !self.pipeline.brings(&name)
+                {
                     self.unbuilt.push(name);
                 }
             }

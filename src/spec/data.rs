@@ -78,10 +78,10 @@ pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
             .filter(|node| !node.is_null())
             .map_or_else(|| json!({}), Node::to_json),
     );
-    if let Some(node) = find("tokenizer").filter(|node| !node.is_null()) {
-        if let Some(path) = existing_path(node, diagnostics) {
-            block.insert("tokenizer".to_owned(), json!(path));
-        }
+    if let Some(node) = find("tokenizer").filter(|node| !node.is_null())
+        && let Some(path) = existing_path(node, diagnostics)
+    {
+        block.insert("tokenizer".to_owned(), json!(path));
     }
     Value::Object(block)
 }

@@ -180,7 +180,7 @@ impl Experiment {
         let (tables, figures) = report(root.get("report"), vocabulary, &mut diagnostics);
         let name = experiment_name(&root, &stem, &mut diagnostics);
         let description = description(&root, &mut diagnostics);
-        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics)?;
+        let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics);
         let only = only::parse(&request.only, &grid, &mut sources, &mut diagnostics);
         let mut experiment = Self {
             name,
@@ -410,11 +410,7 @@ fn report(
     (tables, figures)
 }
 
-fn load_pipeline(
-    root: &Node,
-    sources: &mut Sources,
-    diagnostics: &mut Diagnostics,
-) -> Result<Pipeline, LoadError> {
+fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Pipeline {
     let Some(node) = root.get("pipeline") else {
         diagnostics.error_with_help(
             "spec::pipeline",
@@ -422,7 +418,7 @@ fn load_pipeline(
             "the experiment names no pipeline",
             "add `pipeline: pipelines/tallrec.yaml`",
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let Some(path) = node.as_str() else {
         diagnostics.error(
@@ -430,7 +426,7 @@ fn load_pipeline(
             node.span,
             format!("{} is not the path of a pipeline", node.describe()),
         );
-        return Ok(Pipeline::default());
+        return Pipeline::default();
     };
     let path = Path::new(path);
     let text = match fs::read_to_string(path) {
@@ -442,13 +438,13 @@ fn load_pipeline(
                 format!("cannot read the pipeline `{}`: {error}", path.display()),
                 files::unreadable_yaml_help(path, &error),
             );
-            return Ok(Pipeline::default());
+            return Pipeline::default();
         }
     };
     let source = sources.add(&path.display().to_string(), &text);
     match parse(&text, source, diagnostics) {
-        Some(root) => Ok(pipeline::decode(&root, &stem(path), diagnostics)),
-        None => Ok(Pipeline::default()),
+        Some(root) => pipeline::decode(&root, &stem(path), diagnostics),
+        None => Pipeline::default(),
     }
 }
 

@@ -191,9 +191,7 @@ pub fn parse(text: &str, source: u32, diagnostics: &mut Diagnostics) -> Option<N
             Some(node)
         }
         Err(error) => {
-            let span = error
-                .location()
-                .map_or_else(Span::default, |location| span_of(location));
+            let span = error.location().map_or_else(Span::default, span_of);
             let message = error.without_snippet().to_string();
             let (message, help) = explain(tidy(&message));
             let span = match tab_in_indentation(text) {

@@ -1,6 +1,9 @@
 //! Data and folders that are wrong, found while running: the exit code, what is said, and that
 //! nothing half written is left.
 
+#![expect(clippy::expect_used, reason = "a test may fail where it stands")]
+
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::assert_redacted;
@@ -41,7 +44,12 @@ fn failures(outcome: &Outcome) -> String {
 #[test]
 fn k_above_the_training_set() {
     let lab = Lab::small();
-    let outcome = lab.run_list(&["run", EXPERIMENT, "--set", "grid.k=[2, 100000]"]);
+    let outcome = lab.run_list(&[
+        "run",
+        EXPERIMENT,
+        "--set",
+        "grid={domain: movie, k: [2, 100000], seed: 0, method: [majority, like_share]}",
+    ]);
     assert_eq!(outcome.code, 20, "{outcome}");
     assert_redacted!("k_above_the_training_set", failures(&outcome));
     // What does not need the draws that failed is there.
@@ -108,7 +116,7 @@ fn folders_that_cannot_be_used() {
     ] {
         let outcome = lab.run(line);
         assert_eq!(outcome.code, 30, "{line}\n{outcome}");
-        text.push_str(&format!("$ runner {line}\n{outcome}\n"));
+        let _ = writeln!(text, "$ runner {line}\n{outcome}");
     }
     assert_redacted!("folders_that_cannot_be_used", text);
     assert!(lab.files("results").is_empty());

@@ -187,7 +187,7 @@ impl Pipeline {
         names
     }
 
-    /// Names that conditions compare `method` with: methods this pipeline brings itself.
+    /// Names that conditions compare `method` with.
     #[must_use]
     pub fn methods(&self) -> Vec<String> {
         self.stages
@@ -199,11 +199,30 @@ impl Pipeline {
                     .map(|case| &case.when)
                     .chain([&stage.when])
             })
-            .flat_map(|condition| &condition.tests)
-            .filter(|(reference, _)| reference.written() == "method")
-            .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
+            .flat_map(Condition::methods)
             .map(str::to_owned)
             .collect()
+    }
+
+    /// Whether a program of the user's (`kind: command`) does the work of a method. A condition on
+    /// a method alone does not mean that: the shipped pipeline has some for methods to come.
+    #[must_use]
+    pub fn brings(&self, method: &str) -> bool {
+        self.stages.iter().any(|stage| {
+            stage.cases.iter().any(|case| {
+                case.kind.0 == "command"
+                    && (stage.when.methods().chain(case.when.methods())).any(|name| name == method)
+            })
+        })
+    }
+}
+
+impl Condition {
+    fn methods(&self) -> impl Iterator<Item = &str> {
+        self.tests
+            .iter()
+            .filter(|(reference, _)| reference.written() == "method")
+            .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
     }
 }
 
