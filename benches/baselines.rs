@@ -5,7 +5,7 @@
 
 use runner::base::{Random, clock};
 use runner::data::{Domain, Item, Rated, Sample};
-use runner::recommender;
+use runner::recommender::{self, FitTask};
 use runner::train::Silent;
 use serde_json::json;
 
@@ -79,7 +79,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let begun = processor_s(start);
             for _ in 0..REPEATS {
                 let folder = tempfile::tempdir()?;
-                method.fit(&settings, &train, &valid, 1, &mut Silent, folder.path())?;
+                let task = FitTask {
+                    train: &train,
+                    valid: &valid,
+                    catalogue: &[],
+                    seed: 1,
+                    folder: folder.path(),
+                };
+                method.fit(&settings, &task, &mut Silent)?;
             }
             let rows = (ROWS * EPOCHS * REPEATS) as f64;
             let per_second = rows / (processor_s(start) - begun);
@@ -95,7 +102,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for feedback in ["none", "embedded"] {
         let settings = json!({"epochs": 1, "feedback": feedback});
         let folder = tempfile::tempdir()?;
-        method.fit(&settings, &train, &valid, 1, &mut Silent, folder.path())?;
+        let task = FitTask {
+            train: &train,
+            valid: &valid,
+            catalogue: &[],
+            seed: 1,
+            folder: folder.path(),
+        };
+        method.fit(&settings, &task, &mut Silent)?;
         let begun = processor_s(start);
         for _ in 0..REPEATS {
             method.score(folder.path(), &test)?;

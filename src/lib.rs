@@ -1,4 +1,62 @@
 //! An experiment runner for few-shot LLM recommendation research.
+//!
+//! A YAML grid becomes a graph of stages; what is not done yet runs; results become tables and
+//! figures. `docs/ARCHITECTURE.md` is the map with import rules, `docs/CACHE.md` says when a stage
+//! runs again, `docs/ADDING.md` how to add a method, a stage kind, a metric or a program of your
+//! own.
+//!
+//! # Where is what, in the order of the route
+//!
+//! | to change | look into |
+//! |---|---|
+//! | what `runner …` prints, its arguments, exit codes | [`cli`], one file per command |
+//! | what one experiment goes through, from file to report | [`study`] |
+//! | what YAML may say, and the messages about it | [`spec`]; the schemas for editors: [`spec::schema`] |
+//! | what `paper` and `released_code` mean | [`spec::fidelity`] |
+//! | how templates and cells become stages | [`graph`] |
+//! | what is fresh or stale, what `why` says | [`plan`], [`plan::reason`] |
+//! | order, lanes, threads, failures, Ctrl-C | [`schedule`] |
+//! | what a stage does | [`stage`], one file per kind |
+//! | what is kept on disk, locks, damage | [`artifact`] |
+//! | how raw data become samples; the synthetic world; the audit | [`data`] |
+//! | a baseline | [`recommender`], one file per method |
+//! | the training loop, the optimiser | [`train`] |
+//! | layers, initialisation | [`nn`] |
+//! | a metric | [`metric`] |
+//! | rows of `results.csv`, values over seeds | [`results`] |
+//! | tables, figures, `report.md` | [`report`] |
+//! | progress on the terminal, JSON lines, journals | [`reporter`] |
+//! | hashes, random numbers, time, events | [`base`] |
+//!
+//! # The same as code
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use runner::schedule::Interrupt;
+//! use runner::spec::Request;
+//! use runner::study::{Folders, Study, collect::collect, publish::publish};
+//!
+//! # fn main() -> Result<(), runner::study::StudyError> {
+//! let request = Request {
+//!     path: Path::new("experiments/quickstart.yaml").to_owned(),
+//!     set: Vec::new(),
+//!     only: Vec::new(),
+//! };
+//! let folders = Folders {
+//!     store: Path::new(".runner/store").to_owned(),
+//!     results: Path::new("results").to_owned(),
+//! };
+//! let study = Study::open(&request, folders)?;
+//! let mut plan = study.plan()?;
+//! let summary = study.run(&mut plan, 2, false, &Interrupt::default(), &mut |_event| {})?;
+//! // After the run the same question has other answers.
+//! let plan = study.plan()?;
+//! let files = publish(&study, collect(&study, &plan, Some(&summary))?)?;
+//! # let _ = files;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod artifact;
 pub mod base;

@@ -47,7 +47,12 @@ fn run(
         given,
         outputs.clone(),
         folder.to_owned(),
-        Emitter::new(kind, sender),
+        Emitter::new(
+            kind,
+            std::sync::Arc::new(move |event| {
+                let _ = sender.send(event);
+            }),
+        ),
     );
     stage.run(&completed, &context)?;
     drop(context);

@@ -245,7 +245,7 @@ fn from_samples_to_metrics() {
 }
 
 #[test]
-fn a_constant_score_is_warned_about_and_a_cancelled_training_is_no_failure() {
+fn a_yardstick_may_score_all_alike_and_a_cancelled_training_is_no_failure() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("samples");
     write_samples(&path, &samples(30, 1)).expect("write");
@@ -257,11 +257,8 @@ fn a_constant_score_is_warned_about_and_a_cancelled_training_is_no_failure() {
     let params = json!({"method": "majority", "seed": 1});
     let ran = run("train_recommender", &params, &data, &scratch, false);
     ran.result.expect("fits");
-    assert!(
-        ran.warnings[0].contains("all 30 scores"),
-        "{:?}",
-        ran.warnings
-    );
+    // Equal scores are what this method is for.
+    assert!(ran.warnings.is_empty(), "{:?}", ran.warnings);
     assert_eq!(json_of(&ran.outputs["summary"])["valid_auc"], 0.5);
 
     let params = json!({"method": "gru4rec", "seed": 1});
@@ -307,7 +304,11 @@ fn wrong_parameters_are_found_before_anything_runs() {
 #[test]
 fn the_same_settings_written_in_two_ways_are_one_key() {
     let stage = find("train_recommender").expect("registered");
-    let key = |params: Value| stage.key_params(&stage.complete(&params).expect("fits"));
+    let key = |params: Value| {
+        stage
+            .key_params(&stage.complete(&params).expect("fits"))
+            .into_owned()
+    };
     let below = json!({"method": "gru4rec", "seed": 1, "settings": {"weight_decay": 0.01}});
     let above = json!({"method": "gru4rec", "seed": 1, "overrides": {"weight_decay": 0.01},
         "settings": {"hidden_size": 64, "weight_decay": 1}});

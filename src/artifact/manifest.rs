@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::base::{Digest, StageKey, canonical_json};
+use crate::base::{Digest, StageKey, canonical};
 
 /// Version of the manifest and of the store layout.
 pub const FORMAT: u32 = 1;
@@ -38,13 +38,73 @@ impl KeyMaterial {
     /// The key: blake3 of the canonical JSON.
     #[must_use]
     pub fn key(&self) -> StageKey {
-        let value = json!({
-            "kind": self.kind,
-            "version": self.version,
-            "params": self.params,
-            "inputs": self.inputs,
-        });
-        Digest::of_bytes(canonical_json(&value).as_bytes())
+        let mut text = KeyText::default();
+        for (name, records) in &self.inputs {
+            let sources = records.iter().map(|record| (record.digest, &record.axes));
+            text.input(name, sources);
+        }
+        text.key(&self.kind, self.version, &self.params)
+    }
+}
+
+/// Writes the canonical JSON behind a key piece by piece: a plan makes thousands of keys and needs
+/// the [`KeyMaterial`] of none.
+#[derive(Debug, Default)]
+pub struct KeyText {
+    inputs: String,
+}
+
+impl KeyText {
+    /// Adds an input; they come in the order of their names' bytes.
+    pub fn input<'a>(
+        &mut self,
+        name: &str,
+        sources: impl Iterator<Item = (Digest, &'a BTreeMap<String, String>)>,
+    ) {
+        let text = &mut self.inputs;
+        if !text.is_empty() {
+            text.push(',');
+        }
+        canonical::push_string(name, text);
+        text.push_str(":[");
+        for (position, (digest, axes)) in sources.enumerate() {
+            if position > 0 {
+                text.push(',');
+            }
+            text.push('{');
+            if !axes.is_empty() {
+                text.push_str("\"axes\":{");
+                for (position, (axis, value)) in axes.iter().enumerate() {
+                    if position > 0 {
+                        text.push(',');
+                    }
+                    canonical::push_string(axis, text);
+                    text.push(':');
+                    canonical::push_string(value, text);
+                }
+                text.push_str("},");
+            }
+            text.push_str("\"digest\":\"");
+            digest.push_hex(text);
+            text.push_str("\"}");
+        }
+        text.push(']');
+    }
+
+    /// The key of everything added so far with the rest.
+    #[must_use]
+    pub fn key(&self, kind: &str, version: u32, params: &Value) -> StageKey {
+        let mut text = String::with_capacity(self.inputs.len() + 256);
+        text.push_str("{\"inputs\":{");
+        text.push_str(&self.inputs);
+        text.push_str("},\"kind\":");
+        canonical::push_string(kind, &mut text);
+        text.push_str(",\"params\":");
+        canonical::write(params, &mut text);
+        text.push_str(",\"version\":");
+        text.push_str(&version.to_string());
+        text.push('}');
+        Digest::of_bytes(text.as_bytes())
     }
 }
 
@@ -94,4 +154,46 @@ pub struct ManifestSummary {
     pub outputs: Vec<OutputRecord>,
     /// Seconds the stage ran.
     pub wall_s: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::canonical_json;
+    use serde_json::json;
+
+    #[test]
+    fn a_key_is_the_hash_of_the_canonical_json_of_its_material() {
+        let digest = Digest::of_bytes(b"bytes");
+        let gathered = BTreeMap::from([
+            ("seed".to_owned(), "1".to_owned()),
+            ("k".to_owned(), "6\"4".to_owned()),
+        ]);
+        let material = KeyMaterial {
+            kind: "train".to_owned(),
+            version: 3,
+            params: json!({"rate": 1e-3, "name": "a\nb", "deep": {"z": null, "a": [1, 2.0, true]}}),
+            inputs: BTreeMap::from([
+                ("b".to_owned(), Vec::new()),
+                (
+                    "a".to_owned(),
+                    vec![
+                        InputRecord {
+                            digest,
+                            axes: BTreeMap::new(),
+                        },
+                        InputRecord {
+                            digest,
+                            axes: gathered,
+                        },
+                    ],
+                ),
+            ]),
+        };
+        let value = serde_json::to_value(&material).expect("json");
+        assert_eq!(
+            material.key(),
+            Digest::of_bytes(canonical_json(&value).as_bytes())
+        );
+    }
 }

@@ -8,8 +8,8 @@
 //! | `manifests/ab/<key>.json` | [`Store::publish`] | what a stage made; its presence is the commit |
 //! | `artifacts/ab/<digest>` | [`Store::publish`] | a file or a folder, never changed |
 //! | `locks/<key>` | [`Store::try_lock`] | held by the runner that makes this stage |
-//! | `tmp/<name>` | [`Scratch`] | work under way; swept when its runner is gone |
-//! | `latest/<experiment>.jsonl` | [`latest`] | last key and timing of each stage id, for `why` |
+//! | `tmp/run-<name>/` | [`Scratch`] | work under way; swept when its runner is gone |
+//! | `latest/<experiment>.jsonl` | [`latest`] | last key, timing and outputs of each stage id, for plans and `why` |
 //! | `files.json` | [`files`] | digests of the user's files by size and time |
 //! | `quarantine/` | [`Store::quarantine`] | artifacts whose bytes no longer match |
 
@@ -17,9 +17,12 @@ pub mod files;
 pub mod latest;
 pub mod lock;
 pub mod manifest;
+pub mod publish;
+mod scratch;
 pub mod store;
 pub mod tree;
 
 pub use lock::StageLock;
 pub use manifest::{InputRecord, Manifest, OutputRecord};
-pub use store::{ArtifactState, Scratch, Store, StoreError};
+pub use scratch::Scratch;
+pub use store::{ArtifactState, Store, StoreError};

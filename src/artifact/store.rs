@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::lock::StageLock;
-use super::manifest::{FORMAT, KeyMaterial, Manifest, ManifestSummary, OutputRecord};
-use super::tree;
+use super::manifest::{FORMAT, Manifest, ManifestSummary, OutputRecord};
+use super::scratch::{self, Scratch, Workbench};
+use super::tree::{self, Stamp};
 use crate::base::{Digest, StageKey, clock};
 
 /// Artifacts below this size (bytes) are not worth removing.
@@ -19,9 +19,15 @@ pub const SMALL: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
+    /// The folder of manifests.
+    manifests: fs::File,
     /// Artifacts whose bytes were compared with their digest in this process, by the state of
     /// the file then.
-    verified: Mutex<BTreeMap<Digest, (u64, i64, i64, u64)>>,
+    verified: Mutex<BTreeMap<Digest, Stamp>>,
+    /// This runner's folder for work under way, once it has some.
+    bench: Mutex<Option<Arc<Workbench>>>,
+    /// Held while a damaged artifact is moved away.
+    moving: Mutex<()>,
 }
 
 /// Why the store could not do something.
@@ -56,22 +62,16 @@ pub enum StoreError {
         /// The file that should be there.
         file: String,
     },
-    /// A manifest cannot be read.
-    #[error("the manifest `{}` is damaged: {message}\n  help: remove it; its stage will run again", .path.display())]
-    DamagedManifest {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        message: String,
-    },
 }
+
+/// What to do about a full disk.
+pub(crate) const FULL_DISK_HELP: &str = "\n  help: the disk is full; free some space (`runner cache \
+                                         gc` removes artifacts that no result needs) and run the \
+                                         same command again, finished work is kept";
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "\n  help: the disk is full; free some space (`runner cache gc` removes artifacts that \
-             no result needs) and run the same command again, finished work is kept"
-        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FULL_DISK_HELP,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "\n  help: the store must be writable; choose another folder with --store"
         }
@@ -90,29 +90,7 @@ pub enum ArtifactState {
     Corrupt,
 }
 
-/// A folder for work under way; removed when dropped, swept later if its runner is killed.
-#[derive(Debug)]
-pub struct Scratch {
-    folder: tempfile::TempDir,
-    lock_path: PathBuf,
-    _lock: Option<StageLock>,
-}
-
-impl Scratch {
-    /// The folder.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.lock_path);
-    }
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io {
         action,
@@ -137,17 +115,24 @@ impl Store {
                 });
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
-                    let path = root.join(folder);
-                    fs::create_dir_all(&path).map_err(io_error("create", &path))?;
-                }
-                fs::write(&format, format!("{FORMAT}\n")).map_err(io_error("write", &format))?;
+                fs::create_dir_all(root).map_err(io_error("create", root))?;
+                // By a rename: another runner that starts now sees all of it or nothing.
+                let draft = root.join(format!("format.{}", std::process::id()));
+                fs::write(&draft, format!("{FORMAT}\n"))
+                    .and_then(|()| fs::rename(&draft, &format))
+                    .map_err(io_error("write", &format))?;
             }
             Err(error) => return Err(io_error("read", &format)(error)),
         }
+        // Whoever wants everything made again may have removed one of the folders.
+        make_folders(root)?;
+        let manifests = root.join("manifests");
         Ok(Self {
             root: root.to_owned(),
+            manifests: fs::File::open(&manifests).map_err(io_error("read", &manifests))?,
             verified: Mutex::default(),
+            bench: Mutex::default(),
+            moving: Mutex::default(),
         })
     }
 
@@ -171,7 +156,7 @@ impl Store {
         self.sharded("artifacts", digest, "")
     }
 
-    fn manifest_path(&self, key: StageKey) -> PathBuf {
+    pub(super) fn manifest_path(&self, key: StageKey) -> PathBuf {
         self.sharded("manifests", key, ".json")
     }
 
@@ -187,18 +172,36 @@ impl Store {
         self.root.join("files.json")
     }
 
-    /// What a stage made, if it was made: the part that planning needs.
+    /// Whether a stage was made; what it made is not read.
+    #[must_use]
+    pub fn has_manifest(&self, key: StageKey) -> bool {
+        // Asked for every stage of every plan, so from the folder on instead of from the root, and
+        // without the file's size and times.
+        let hex = key.hex();
+        let name = format!("{}/{hex}.json", &hex[..2]);
+        rustix::fs::accessat(
+            &self.manifests,
+            name,
+            rustix::fs::Access::EXISTS,
+            rustix::fs::AtFlags::empty(),
+        )
+        .is_ok()
+    }
+
+    /// What a stage made, if it was made: the part that planning needs. A manifest that a power
+    /// cut has torn counts as not there.
     ///
     /// # Errors
-    /// If the manifest is there but cannot be read.
+    /// If the manifest is there but cannot be opened.
     pub fn summary(&self, key: StageKey) -> Result<Option<ManifestSummary>, StoreError> {
         self.read_manifest(key)
     }
 
-    /// What a stage made and from what, if it was made.
+    /// What a stage made and from what, if it was made. A manifest that a power cut has torn
+    /// counts as not there.
     ///
     /// # Errors
-    /// If the manifest is there but cannot be read.
+    /// If the manifest is there but cannot be opened.
     pub fn manifest(&self, key: StageKey) -> Result<Option<Manifest>, StoreError> {
         self.read_manifest(key)
     }
@@ -213,12 +216,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|error| StoreError::DamagedManifest {
-                path,
-                message: error.to_string(),
-            })
+        Ok(serde_json::from_slice(&bytes).ok())
     }
 
     /// Whether an artifact is there; its bytes are not read.
@@ -245,12 +243,7 @@ impl Store {
             }
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        let state = (
-            metadata.len(),
-            metadata.mtime(),
-            metadata.mtime_nsec(),
-            metadata.ino(),
-        );
+        let state = Stamp::of(&metadata);
         // A folder's own time stamp says nothing about its files' bytes.
         let can_remember = !metadata.is_dir();
         if can_remember
@@ -263,21 +256,34 @@ impl Store {
         if measured.digest != digest {
             return Ok(ArtifactState::Corrupt);
         }
-        if can_remember && let Ok(mut verified) = self.verified.lock() {
-            verified.insert(digest, state);
+        if can_remember {
+            self.remember_verified(digest, state);
         }
         Ok(ArtifactState::Intact)
     }
 
-    /// Moves a damaged artifact out of the way, keeping it for inspection.
+    pub(super) fn remember_verified(&self, digest: Digest, state: Stamp) {
+        if let Ok(mut verified) = self.verified.lock() {
+            verified.insert(digest, state);
+        }
+    }
+
+    /// Moves a damaged artifact out of the way, keeping it for inspection. An artifact that was
+    /// made again in the meantime stays.
     ///
     /// # Errors
     /// If it cannot be moved.
     pub fn quarantine(&self, digest: Digest) -> Result<PathBuf, StoreError> {
+        // Several stages may find the same damage at once; the last one must not move away what
+        // was made again after the first one's finding.
+        let _alone = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.root.join("quarantine");
         fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
         let target = folder.join(format!("{}-{}", digest.short(), clock::unix_milliseconds()));
         let path = self.artifact_path(digest);
+        if self.check_artifact(digest)? != ArtifactState::Corrupt {
+            return Ok(target);
+        }
         match fs::rename(&path, &target) {
             Ok(()) => Ok(target),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(target),
@@ -308,145 +314,35 @@ impl Store {
     /// # Errors
     /// If it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, StoreError> {
-        let folder = self.root.join("tmp");
-        let made = tempfile::Builder::new()
-            .prefix("stage-")
-            .tempdir_in(&folder)
-            .map_err(io_error("create a folder in", &folder))?;
-        let lock_path = made.path().with_extension("lock");
-        let lock =
-            StageLock::try_acquire(&lock_path, true).map_err(io_error("lock", &lock_path))?;
-        Ok(Scratch {
-            folder: made,
-            lock_path,
-            _lock: lock,
-        })
+        match self.workbench()?.scratch() {
+            // Somebody tidied up below a living runner.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.bench
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take();
+                self.workbench()?.scratch()
+            }
+            other => other,
+        }
+        .map_err(io_error("create a folder in", &self.root.join("tmp")))
+    }
+
+    pub(super) fn workbench(&self) -> Result<Arc<Workbench>, StoreError> {
+        let mut bench = self.bench.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bench) = bench.as_ref() {
+            return Ok(Arc::clone(bench));
+        }
+        let parent = self.root.join("tmp");
+        let made = fs::create_dir_all(&parent)
+            .and_then(|()| Workbench::open(&parent))
+            .map_err(io_error("create a folder in", &parent))?;
+        Ok(Arc::clone(bench.insert(made)))
     }
 
     /// Removes scratch folders whose runners are gone.
     pub fn sweep(&self) {
-        let folder = self.root.join("tmp");
-        let Ok(entries) = fs::read_dir(&folder) else {
-            return;
-        };
-        let paths: Vec<PathBuf> = entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .collect();
-        for path in &paths {
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "lock")
-            {
-                if let Ok(Some(_held)) = StageLock::try_acquire(path, false) {
-                    let _ = fs::remove_dir_all(path.with_extension(""));
-                }
-            } else if !path.with_extension("lock").exists() {
-                // Between making the folder and locking it there is a moment without a lock;
-                // only folders older than that moment are orphans.
-                let old = fs::metadata(path)
-                    .and_then(|metadata| metadata.modified())
-                    .ok()
-                    .and_then(|modified| modified.elapsed().ok())
-                    .is_some_and(|age| age.as_secs() > 60);
-                if old {
-                    let _ = fs::remove_dir_all(path);
-                    let _ = fs::remove_file(path);
-                }
-            }
-        }
-    }
-
-    /// Publishes what a stage wrote: artifacts first, then the manifest, each by a rename. After
-    /// this returns, the stage is done for every runner; before, it is as if it never ran.
-    ///
-    /// # Errors
-    /// If an output is missing or the disk refuses.
-    pub fn publish(
-        &self,
-        stage: &str,
-        material: KeyMaterial,
-        outputs: &[(String, String, PathBuf)],
-        wall_s: f64,
-    ) -> Result<Manifest, StoreError> {
-        let mut records = Vec::with_capacity(outputs.len());
-        for (name, file, path) in outputs {
-            if !path.exists() {
-                return Err(StoreError::MissingOutput {
-                    name: name.clone(),
-                    file: file.clone(),
-                });
-            }
-            let measured = tree::measure(path).map_err(io_error("read", path))?;
-            tree::flush(path).map_err(io_error("write", path))?;
-            let record = OutputRecord {
-                name: name.clone(),
-                file: file.clone(),
-                digest: measured.digest,
-                bytes: measured.bytes,
-                folder: measured.folder,
-            };
-            self.place(path, &record)?;
-            records.push(record);
-        }
-        let manifest = Manifest {
-            format: FORMAT,
-            key: material.key(),
-            stage: stage.to_owned(),
-            material,
-            outputs: records,
-            wall_s,
-            made_at_ms: clock::unix_milliseconds(),
-            environment: BTreeMap::from([
-                ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                ("system".to_owned(), std::env::consts::OS.to_owned()),
-                ("processor".to_owned(), std::env::consts::ARCH.to_owned()),
-            ]),
-        };
-        self.write_manifest(&manifest)?;
-        Ok(manifest)
-    }
-
-    fn place(&self, from: &Path, record: &OutputRecord) -> Result<(), StoreError> {
-        let target = self.artifact_path(record.digest);
-        if self.has_artifact(record) && self.check_artifact(record.digest)? == ArtifactState::Intact
-        {
-            return Ok(());
-        }
-        make_parent(&target)?;
-        tree::protect(from).map_err(io_error("protect", from))?;
-        match fs::rename(from, &target) {
-            Ok(()) => Ok(()),
-            // A folder does not replace a folder: the one in the way is damaged, or another
-            // runner placed the same bytes a moment ago.
-            Err(_) if record.folder && target.exists() => {
-                if self.check_artifact(record.digest)? == ArtifactState::Intact {
-                    return Ok(());
-                }
-                self.quarantine(record.digest)?;
-                fs::rename(from, &target).map_err(io_error("write", &target))
-            }
-            Err(error) => Err(io_error("write", &target)(error)),
-        }
-    }
-
-    fn write_manifest(&self, manifest: &Manifest) -> Result<(), StoreError> {
-        let path = self.manifest_path(manifest.key);
-        make_parent(&path)?;
-        let text = serde_json::to_vec(manifest).map_err(|error| StoreError::DamagedManifest {
-            path: path.clone(),
-            message: error.to_string(),
-        })?;
-        let folder = self.root.join("tmp");
-        let file = tempfile::NamedTempFile::new_in(&folder)
-            .map_err(io_error("create a file in", &folder))?;
-        fs::write(file.path(), text).map_err(io_error("write", &path))?;
-        file.as_file()
-            .sync_data()
-            .map_err(io_error("write", &path))?;
-        file.persist(&path)
-            .map_err(|error| io_error("write", &path)(error.error))?;
-        Ok(())
+        scratch::sweep(&self.root.join("tmp"));
     }
 
     /// Forgets that a stage was made; its artifacts stay until garbage collection.
@@ -555,6 +451,19 @@ impl Store {
     }
 }
 
+fn make_folders(root: &Path) -> Result<(), StoreError> {
+    for folder in ["manifests", "artifacts", "locks", "tmp", "latest"] {
+        let path = root.join(folder);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !path.is_dir() => {
+                return Err(io_error("create", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Bytes of a file or of all files below a folder.
 ///
 /// # Errors
@@ -568,14 +477,4 @@ pub fn size(path: &Path) -> io::Result<u64> {
         return Ok(bytes);
     }
     Ok(fs::metadata(path)?.len())
-}
-
-fn make_parent(path: &Path) -> Result<(), StoreError> {
-    let Some(parent) = path.parent() else {
-        return Ok(());
-    };
-    if parent.is_dir() {
-        return Ok(());
-    }
-    fs::create_dir_all(parent).map_err(io_error("create", parent))
 }

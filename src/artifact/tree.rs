@@ -1,10 +1,11 @@
-//! Hashes, sizes, copies and flushes of artifacts that may be a file or a folder.
+//! Hashes, sizes, copies and seals of artifacts that may be a file or a folder.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::base::{Digest, canonical_json};
 
@@ -59,7 +60,11 @@ pub fn measure_files(root: &Path, files: &[PathBuf]) -> io::Result<Measure> {
 /// The hash of a folder, from its files' hashes by relative path.
 #[must_use]
 pub fn folder_digest(listing: Map<String, Value>) -> Digest {
-    Digest::of_bytes(canonical_json(&json!({ "files": listing })).as_bytes())
+    let listing = Value::Object(Map::from_iter([(
+        "files".to_owned(),
+        Value::Object(listing),
+    )]));
+    Digest::of_bytes(canonical_json(&listing).as_bytes())
 }
 
 /// All files below a folder, relative and sorted.
@@ -92,38 +97,116 @@ fn collect(root: &Path, below: &Path, found: &mut Vec<PathBuf>) -> io::Result<()
     Ok(())
 }
 
-/// Makes sure the bytes are on the disk before anything says they are.
-///
-/// # Errors
-/// If the disk refuses, for instance because it is full.
-pub fn flush(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        for file in files_below(path)? {
-            File::open(path.join(file))?.sync_data()?;
-        }
-        return Ok(());
-    }
-    File::open(path)?.sync_data()
+/// What tells one state of a file from another without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    size: u64,
+    modified_s: i64,
+    modified_ns: i64,
+    inode: u64,
 }
 
-/// Makes an artifact read-only, so that a stage cannot change what others rely on.
-///
-/// # Errors
-/// If permissions cannot be set.
-pub fn protect(path: &Path) -> io::Result<()> {
-    if fs::metadata(path)?.is_dir() {
-        for file in files_below(path)? {
-            set_read_only(&path.join(file))?;
+impl Stamp {
+    /// The stamp of a file.
+    #[must_use]
+    pub fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            modified_s: metadata.mtime(),
+            modified_ns: metadata.mtime_nsec(),
+            inode: metadata.ino(),
         }
-        return Ok(());
     }
-    set_read_only(path)
 }
 
-fn set_read_only(path: &Path) -> io::Result<()> {
-    let mut permissions = fs::metadata(path)?.permissions();
+/// An artifact that is measured, read-only and nobody else's: ready to be moved into the store.
+#[derive(Debug, Clone, Copy)]
+pub struct Sealed {
+    /// Its hash and size.
+    pub measure: Measure,
+    /// Its state when it was hashed; none for a folder, whose stamp says nothing of its files.
+    pub stamp: Option<Stamp>,
+}
+
+/// Measures an artifact, makes it read-only and, if `flush`, makes sure that its bytes are on the
+/// disk. Links are replaced by copies first: an artifact that shares its bytes with a file
+/// outside the store would change with it, and making it read-only would reach outside too.
+///
+/// # Errors
+/// If something cannot be read, written or is neither a file nor a folder.
+pub fn seal(path: &Path, flush: bool) -> io::Result<Sealed> {
+    if is_shared(path, &fs::symlink_metadata(path)?)? {
+        detach(path)?;
+    }
+    if !fs::symlink_metadata(path)?.is_dir() {
+        let (measure, stamp) = seal_file(path, flush)?;
+        return Ok(Sealed {
+            measure,
+            stamp: Some(stamp),
+        });
+    }
+    let mut listing = Map::new();
+    let mut bytes = 0;
+    for file in files_below(path)? {
+        let (measure, _) = seal_file(&path.join(&file), flush)?;
+        bytes += measure.bytes;
+        listing.insert(slashed(&file), Value::String(measure.digest.hex()));
+    }
+    Ok(Sealed {
+        measure: Measure {
+            digest: folder_digest(listing),
+            bytes,
+            folder: true,
+        },
+        stamp: None,
+    })
+}
+
+fn seal_file(path: &Path, flush: bool) -> io::Result<(Measure, Stamp)> {
+    let mut file = File::open(path)?;
+    let digest = Digest::of_reader(&mut file)?;
+    if flush {
+        file.sync_data()?;
+    }
+    let metadata = file.metadata()?;
+    let mut permissions = metadata.permissions();
     permissions.set_readonly(true);
-    fs::set_permissions(path, permissions)
+    file.set_permissions(permissions)?;
+    let measure = Measure {
+        digest,
+        bytes: metadata.len(),
+        folder: false,
+    };
+    Ok((measure, Stamp::of(&metadata)))
+}
+
+/// Whether anything of it is a link, symbolic or hard.
+fn is_shared(path: &Path, metadata: &fs::Metadata) -> io::Result<bool> {
+    if !metadata.is_dir() {
+        return Ok(metadata.is_symlink() || metadata.nlink() > 1);
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        // This does not follow links.
+        if is_shared(&entry.path(), &entry.metadata()?)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Replaces links by copies of what they lead to.
+fn detach(path: &Path) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".detached");
+    let copied = path.with_file_name(name);
+    copy(path, &copied)?;
+    if fs::symlink_metadata(path)?.is_dir() {
+        fs::remove_dir_all(path)?;
+    } else {
+        fs::remove_file(path)?;
+    }
+    fs::rename(&copied, path)
 }
 
 /// Copies a file or a folder; the copy is writable.
@@ -179,5 +262,33 @@ mod tests {
         assert_eq!(first.bytes, 4);
         fs::rename(two.path().join("a"), two.path().join("d")).expect("renamed");
         assert_ne!(first.digest, measure(two.path()).expect("measured").digest);
+    }
+
+    #[test]
+    fn a_sealed_artifact_shares_nothing_with_files_outside() {
+        let home = tempfile::tempdir().expect("folder");
+        let outside = home.path().join("model.bin");
+        fs::write(&outside, "weights").expect("written");
+        let folder = home.path().join("model");
+        fs::create_dir(&folder).expect("made");
+        fs::hard_link(&outside, folder.join("hard.bin")).expect("linked");
+        std::os::unix::fs::symlink(&outside, folder.join("soft.bin")).expect("linked");
+        let alone = home.path().join("alone.bin");
+        std::os::unix::fs::symlink(&outside, &alone).expect("linked");
+        let sealed = seal(&folder, true).expect("sealed");
+        assert_eq!(sealed.measure, measure(&folder).expect("measured"));
+        seal(&alone, false).expect("sealed");
+        let writable = |path: &Path| {
+            !fs::symlink_metadata(path)
+                .expect("there")
+                .permissions()
+                .readonly()
+        };
+        assert!(writable(&outside), "the user's file was made read-only");
+        fs::write(&outside, "changed").expect("written");
+        for copy in [folder.join("hard.bin"), folder.join("soft.bin"), alone] {
+            assert_eq!(fs::read_to_string(&copy).expect("read"), "weights");
+            assert!(!writable(&copy));
+        }
     }
 }

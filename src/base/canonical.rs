@@ -15,21 +15,20 @@ pub fn canonical_json(value: &Value) -> String {
     text
 }
 
-fn write(value: &Value, text: &mut String) {
+/// Appends `value` to a canonical text that is being written piece by piece.
+pub fn write(value: &Value, text: &mut String) {
     match value {
         Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_unstable();
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
             text.push('{');
-            for (position, key) in keys.into_iter().enumerate() {
+            for (position, (key, inner)) in entries.into_iter().enumerate() {
                 if position > 0 {
                     text.push(',');
                 }
                 push_string(key, text);
                 text.push(':');
-                if let Some(inner) = map.get(key) {
-                    write(inner, text);
-                }
+                write(inner, text);
             }
             text.push('}');
         }
@@ -44,12 +43,24 @@ fn write(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::String(string) => push_string(string, text),
-        Value::Null | Value::Bool(_) | Value::Number(_) => text.push_str(&value.to_string()),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            let _ = std::fmt::Write::write_fmt(text, format_args!("{value}"));
+        }
     }
 }
 
-fn push_string(string: &str, text: &mut String) {
-    text.push_str(&Value::String(string.to_owned()).to_string());
+/// Appends a string with its quotes.
+pub fn push_string(string: &str, text: &mut String) {
+    let needs_escapes = string
+        .bytes()
+        .any(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+    if needs_escapes {
+        text.push_str(&Value::from(string).to_string());
+    } else {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+    }
 }
 
 #[cfg(test)]
@@ -67,5 +78,22 @@ mod tests {
             canonical_json(&json!([1, 2])),
             canonical_json(&json!([2, 1]))
         );
+    }
+
+    #[test]
+    fn strings_are_written_as_json_writes_them() {
+        for string in [
+            "",
+            "plain",
+            "ü→∞",
+            "\"",
+            "back\\slash",
+            "\u{7f}",
+            "\u{1}\t\n",
+        ] {
+            let mut text = String::new();
+            push_string(string, &mut text);
+            assert_eq!(text, json!(string).to_string());
+        }
     }
 }

@@ -43,7 +43,8 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What can happen in a run. Stage names are [stage ids](crate::graph), as people read them.
+/// What can happen in a run. Stages are named by their ids, as people read
+/// them: `train@method=gru4rec,k=16,seed=0`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {

@@ -115,7 +115,7 @@ fn samples(global: &Global, arguments: &SampleArguments) -> Result<Exit, CliErro
             EventKind::StageStarted { stage, .. } => output::note(&format!("making {stage} …")),
             _ => {}
         },
-    )?;
+    );
     if let Some((stage, message, _)) = summary.failed.first() {
         return Err(CliError::Failed(format!("{stage} failed: {message}")));
     }

@@ -1,6 +1,5 @@
 //! Standard output and error, the only places that print.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use super::CliError;
@@ -57,9 +56,12 @@ pub(super) fn columns(rows: &[Vec<String>]) -> String {
     for row in rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let width = widths[column];
-            let gap = if column + 1 < row.len() { "  " } else { "" };
-            let _ = write!(line, "{cell:<width$}{gap}");
+            line.push_str(cell);
+            // The last column ends where its text ends, however long another row's is.
+            if column + 1 < row.len() {
+                let fill = widths[column].saturating_sub(cell.chars().count()) + 2;
+                line.extend(std::iter::repeat_n(' ', fill));
+            }
         }
         text.push_str(line.trim_end());
         text.push('\n');

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::arguments::{ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output};
 use crate::base::clock;
+use crate::plan::reason::sentences;
 use crate::plan::{Plan, Verdict};
 use crate::study::Study;
 
@@ -183,10 +184,7 @@ fn every_stage(study: &Study, plan: &Plan<'_>) -> String {
 
 /// Why a stage would run, in words.
 fn reasons(study: &Study, plan: &Plan<'_>, node: petgraph::graph::NodeIndex) -> Vec<String> {
-    super::why::reasons(study, plan, node)
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    sentences(&super::why::reasons(study, plan, node))
 }
 
 fn as_value(study: &Study, plan: &Plan<'_>, jobs: usize) -> Value {

@@ -14,6 +14,7 @@ use crate::study::{Study, collect, publish, shown};
 
 /// Arguments of `runner run`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(
     after_help = "Examples:\n  runner run experiments/quickstart.yaml\n  runner run \
                         experiments/movie_baselines.yaml --set data.movie.path=data/ml-100k \
@@ -66,7 +67,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         arguments.fail_fast,
         &interrupt,
         &mut |event| reporters.emit(event),
-    )?;
+    );
     drop(reporters);
     let mut files = Vec::new();
     if writes_results {
@@ -151,6 +152,22 @@ fn check_writable(study: &Study) -> Result<(), CliError> {
     }
 }
 
+/// The table with its main metric only; the file holds the others.
+fn main_sections(table: &str) -> String {
+    let mut kept = String::new();
+    let mut skipping = false;
+    for line in table.lines() {
+        if line.starts_with('#') {
+            skipping = line.starts_with("### ") && !line.starts_with("### AUC");
+        }
+        if !skipping {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept.trim_end().to_owned()
+}
+
 fn conclude(
     study: &Study,
     arguments: &Arguments,
@@ -181,7 +198,7 @@ fn conclude(
             .find(|file| file.extension().is_some_and(|extension| extension == "md"))
         && let Ok(text) = std::fs::read_to_string(table)
     {
-        output::line(text.trim_end())?;
+        output::line(&main_sections(&text))?;
     }
     for (stage, message, log) in &summary.failed {
         output::note(&format!("failed: {stage}: {message}"));

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::arguments::{ExperimentArguments, Global};
 use super::{CliError, Exit, output};
 use crate::base::clock;
-use crate::plan::reason::explain;
+use crate::plan::reason::{explain, sentences};
 use crate::plan::{Plan, Reason, Verdict};
 use crate::study::Study;
 
@@ -100,8 +100,8 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         }
     } else {
         let _ = writeln!(text, "{} would run because", stage.id);
-        for reason in &found {
-            let _ = writeln!(text, "  - {reason}");
+        for sentence in sentences(&found) {
+            let _ = writeln!(text, "  - {sentence}");
         }
         if matches!(plan.verdicts[node.index()], Verdict::Waiting { .. }) {
             text.push_str(

@@ -1,17 +1,18 @@
 //! Evaluates templates for cells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use petgraph::algo::toposort;
 use petgraph::graph::NodeIndex;
 use serde_json::{Value, json};
 
 use super::check;
-use super::environment::{Environment, Reads};
+use super::environment::{Environment, Reads, Values};
 use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};
 use super::rows::Rows;
 use crate::base::nearest::suggestion;
-use crate::base::{Digest, canonical_json};
+use crate::base::{Digest, Lane, canonical};
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
 use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
@@ -21,7 +22,10 @@ use crate::stage::{Arity, ErasedStage};
 type Instance = Option<NodeIndex>;
 
 /// Instances of one template by what was read to make them.
-type Memory = Vec<(Reads, BTreeMap<Vec<String>, Instance>)>;
+type Memory = Vec<(Reads, BTreeMap<Values, Instance>)>;
+
+/// Cells by the values they have on some axes; the flag says whether only selected ones count.
+type Groups = BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>;
 
 struct Builder<'e> {
     experiment: &'e Experiment,
@@ -30,7 +34,7 @@ struct Builder<'e> {
     templates: BTreeMap<&'e str, (usize, &'e StageTemplate)>,
     memory: Vec<Memory>,
     interned: BTreeMap<Digest, NodeIndex>,
-    groups: BTreeMap<(Vec<usize>, bool), BTreeMap<Vec<u32>, Vec<usize>>>,
+    groups: Groups,
     result: StageGraph,
     diagnostics: Diagnostics,
 }
@@ -321,7 +325,9 @@ impl<'e> Builder<'e> {
                     .inputs()
                     .iter()
                     .find(|declared| declared.name == input.name)
-                    .is_some_and(|declared| declared.arity != Arity::Optional);
+                    .is_some_and(|declared| {
+                        !matches!(declared.arity, Arity::Optional | Arity::AnyNumber)
+                    });
                 let all_optional = input.sources.iter().all(|source| source.optional);
                 if needed || !all_optional {
                     if self.diagnostics.is_empty() {
@@ -364,30 +370,15 @@ impl<'e> Builder<'e> {
         label: &str,
         case: &Case,
     ) -> NodeIndex {
-        let structure = json!({
-            "kind": kind.name(),
-            "params": params,
-            "inputs": inputs.iter().map(|input| json!([
-                input.name,
-                input.sources.iter().map(|source| match &source.from {
-                    SourceReference::Output { node, output } =>
-                        json!([source.axes, node.index(), output]),
-                    SourceReference::File { path, files } => json!([source.axes, path, files]),
-                }).collect::<Vec<_>>(),
-            ])).collect::<Vec<_>>(),
-        });
-        let digest = Digest::of_bytes(canonical_json(&structure).as_bytes());
+        let digest = Digest::of_bytes(structure(kind, &params, &inputs).as_bytes());
         if let Some(node) = self.interned.get(&digest) {
             return *node;
         }
-        let (outputs, placement) = match (kind.outputs(&params), kind.placement(&params)) {
-            (Ok(outputs), Ok(placement)) => (outputs, placement),
-            (Err(error), _) | (_, Err(error)) => {
-                self.diagnostics
-                    .error("graph::params", case.params_span, error.message);
-                (Vec::new(), (crate::base::Lane::Cpu, 1))
-            }
-        };
+        let (outputs, lane, threads) = kind.declare(&params).unwrap_or_else(|error| {
+            self.diagnostics
+                .error("graph::params", case.params_span, error.message);
+            (Vec::new(), Lane::Cpu, 1)
+        });
         let id = if label.is_empty() {
             template.name.clone()
         } else {
@@ -400,8 +391,8 @@ impl<'e> Builder<'e> {
             params,
             inputs,
             outputs,
-            lane: placement.0,
-            threads: placement.1,
+            lane,
+            threads,
         });
         let makers: Vec<NodeIndex> = self.result.graph[node]
             .inputs
@@ -439,7 +430,7 @@ impl<'e> Builder<'e> {
             };
             let same = |wanted: &Value| {
                 *wanted == value
-                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a == b)
+                    || matches!((wanted.as_f64(), value.as_f64()), (Some(a), Some(b)) if a.total_cmp(&b).is_eq())
             };
             if !values.iter().any(same) {
                 return false;
@@ -781,6 +772,40 @@ impl<'e> Builder<'e> {
         }
         found
     }
+}
+
+/// A text that two instances share if and only if they are the same stage: same kind, parameters
+/// and inputs.
+fn structure(kind: &dyn ErasedStage, params: &Value, inputs: &[NodeInput]) -> String {
+    let mut text = String::with_capacity(256);
+    text.push_str(kind.name());
+    text.push(' ');
+    canonical::write(params, &mut text);
+    for input in inputs {
+        text.push('\n');
+        canonical::push_string(&input.name, &mut text);
+        for source in &input.sources {
+            text.push(';');
+            for (axis, value) in &source.axes {
+                canonical::push_string(axis, &mut text);
+                canonical::push_string(value, &mut text);
+            }
+            match &source.from {
+                SourceReference::Output { node, output } => {
+                    // Writing to a text cannot fail.
+                    let _ = write!(text, " {} {output}", node.index());
+                }
+                SourceReference::File { path, files } => {
+                    text.push_str(" file ");
+                    canonical::push_string(path, &mut text);
+                    for file in files {
+                        canonical::push_string(file, &mut text);
+                    }
+                }
+            }
+        }
+    }
+    text
 }
 
 /// Takes a parameter out; `false` if there is none at that path.

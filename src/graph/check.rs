@@ -149,7 +149,7 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
             );
             continue;
         };
-        if declaration.arity != Arity::Many && input.sources.len() > 1 {
+        if !matches!(declaration.arity, Arity::Many | Arity::AnyNumber) && input.sources.len() > 1 {
             diagnostics.error(
                 "graph::input",
                 input.span,
@@ -166,7 +166,7 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
             .inputs
             .iter()
             .any(|input| input.name == declaration.name);
-        if !connected && declaration.arity != Arity::Optional {
+        if !connected && !matches!(declaration.arity, Arity::Optional | Arity::AnyNumber) {
             diagnostics.error_with_help(
                 "graph::missing_input",
                 *span,

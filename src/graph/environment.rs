@@ -24,6 +24,13 @@ impl Reads {
     }
 }
 
+/// What was found under the names of [`Reads`], in their order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Values {
+    positions: Vec<Option<u32>>,
+    bound: Vec<Option<String>>,
+}
+
 /// A cell, and values given by `with:` on the way down.
 #[derive(Debug, Clone)]
 pub(super) struct Environment<'e> {
@@ -35,23 +42,19 @@ pub(super) struct Environment<'e> {
 
 impl<'e> Environment<'e> {
     /// The values of names, for remembering an evaluation.
-    pub(super) fn values(&self, reads: &Reads) -> Vec<String> {
-        let mut values = Vec::with_capacity(reads.axes.len() + reads.bound.len());
-        for axis in &reads.axes {
-            values.push(
-                self.cell
-                    .position(*axis)
-                    .map_or_else(String::new, |position| position.to_string()),
-            );
+    pub(super) fn values(&self, reads: &Reads) -> Values {
+        Values {
+            positions: reads
+                .axes
+                .iter()
+                .map(|axis| self.cell.position(*axis))
+                .collect(),
+            bound: reads
+                .bound
+                .iter()
+                .map(|name| self.bound.get(name).map(canonical_json))
+                .collect(),
         }
-        for name in &reads.bound {
-            values.push(
-                self.bound
-                    .get(name)
-                    .map_or_else(String::new, canonical_json),
-            );
-        }
-        values
     }
 
     /// `k=16,seed=0`: what tells this instance from the others of its template.

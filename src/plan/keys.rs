@@ -7,8 +7,9 @@ use std::path::Path;
 use petgraph::graph::NodeIndex;
 
 use crate::artifact::files::{FileDigests, Seen};
-use crate::artifact::manifest::{InputRecord, KeyMaterial, OutputRecord};
+use crate::artifact::manifest::{InputRecord, KeyMaterial, KeyText, OutputRecord};
 use crate::artifact::{Store, StoreError};
+use crate::base::{Digest, StageKey};
 use crate::graph::{SourceReference, StageGraph};
 
 /// Why a plan cannot be made.
@@ -112,6 +113,45 @@ impl<'g> Keys<'g> {
         self.get(node)?.iter().find(|record| record.name == *name)
     }
 
+    /// The first output of a stage that its records lack: a kind may have learnt to make more
+    /// since they were written, and what is not there cannot be used.
+    #[must_use]
+    pub fn lacking(&self, node: NodeIndex, records: &[OutputRecord]) -> Option<&'g str> {
+        self.graph.graph[node]
+            .outputs
+            .iter()
+            .map(|output| output.name.as_str())
+            .find(|name| !records.iter().any(|record| record.name == *name))
+    }
+
+    /// A stage's key; `None` while an input's bytes are unknown.
+    #[must_use]
+    pub fn key(&self, node: NodeIndex) -> Option<StageKey> {
+        let stage = &self.graph.graph[node];
+        let mut inputs = Vec::with_capacity(stage.inputs.len());
+        for input in &stage.inputs {
+            let mut sources = Vec::with_capacity(input.sources.len());
+            for source in &input.sources {
+                sources.push((self.source(&source.from)?, &source.axes));
+            }
+            inputs.push((input.name.as_str(), sources));
+        }
+        inputs.sort_unstable_by_key(|(name, _)| *name);
+        let mut text = KeyText::default();
+        for (name, sources) in inputs {
+            text.input(name, sources.into_iter());
+        }
+        let params = stage.kind.key_params(&stage.params);
+        Some(text.key(stage.kind.name(), stage.kind.version(), &params))
+    }
+
+    fn source(&self, from: &SourceReference) -> Option<Digest> {
+        Some(match from {
+            SourceReference::Output { node, output } => self.output(*node, *output)?.digest,
+            SourceReference::File { path, files } => self.file(path, files)?.digest,
+        })
+    }
+
     /// Everything that enters a stage's key; `None` while an input's bytes are unknown.
     #[must_use]
     pub fn material(&self, node: NodeIndex) -> Option<KeyMaterial> {
@@ -120,12 +160,8 @@ impl<'g> Keys<'g> {
         for input in &stage.inputs {
             let mut records = Vec::with_capacity(input.sources.len());
             for source in &input.sources {
-                let digest = match &source.from {
-                    SourceReference::Output { node, output } => self.output(*node, *output)?.digest,
-                    SourceReference::File { path, files } => self.file(path, files)?.digest,
-                };
                 records.push(InputRecord {
-                    digest,
+                    digest: self.source(&source.from)?,
                     axes: source.axes.clone(),
                 });
             }
@@ -134,7 +170,7 @@ impl<'g> Keys<'g> {
         Some(KeyMaterial {
             kind: stage.kind.name().to_owned(),
             version: stage.kind.version(),
-            params: stage.kind.key_params(&stage.params),
+            params: stage.kind.key_params(&stage.params).into_owned(),
             inputs,
         })
     }

@@ -58,6 +58,7 @@ pub fn plan<'g>(
     experiment: &str,
 ) -> Result<Plan<'g>, PlanError> {
     let mut keys = Keys::new(graph, store)?;
+    let latest = crate::artifact::latest::read(&store.latest_path(experiment));
     let count = graph.graph.node_count();
     let mut verdicts = vec![Verdict::Waiting { on: Vec::new() }; count];
     let mut reachable = vec![false; count];
@@ -72,20 +73,28 @@ pub fn plan<'g>(
         }
     }
     for node in &graph.order {
-        let Some(material) = keys.material(*node) else {
+        let Some(key) = keys.key(*node) else {
             let on = makers(graph, *node)
                 .filter(|maker| keys.get(*maker).is_none())
                 .collect();
             verdicts[node.index()] = Verdict::Waiting { on };
             continue;
         };
-        let key = material.key();
-        verdicts[node.index()] = match store.summary(key)? {
-            Some(summary) => {
-                keys.set(*node, summary.outputs);
+        // What is remembered spares opening the manifest; it counts only while that is there.
+        let remembered = latest
+            .get(&graph.graph[*node].id)
+            .filter(|record| record.key == key && !record.outputs.is_empty())
+            .filter(|_| store.has_manifest(key));
+        let outputs = match remembered {
+            Some(record) => Some(record.outputs.clone()),
+            None => store.summary(key)?.map(|summary| summary.outputs),
+        };
+        verdicts[node.index()] = match outputs {
+            Some(outputs) if keys.lacking(*node, &outputs).is_none() => {
+                keys.set(*node, outputs);
                 Verdict::Fresh { key }
             }
-            None => Verdict::Stale { key },
+            _ => Verdict::Stale { key },
         };
     }
     let mut needed = vec![false; count];
@@ -107,7 +116,6 @@ pub fn plan<'g>(
             }
         }
     }
-    let latest = crate::artifact::latest::read(&store.latest_path(experiment));
     let estimates = estimate(graph, &latest);
     Ok(Plan {
         keys,

@@ -76,6 +76,11 @@ pub enum Reason {
         /// The output.
         output: String,
     },
+    /// It makes an output that it did not make when it ran.
+    OutputAdded {
+        /// The output.
+        output: String,
+    },
     /// An earlier try under this key did not finish.
     NotFinished,
 }
@@ -121,9 +126,45 @@ impl fmt::Display for Reason {
                     "its artifact `{output}` is no longer in the store"
                 )
             }
+            Self::OutputAdded { output } => write!(
+                formatter,
+                "it makes `{output}` now, which it did not when it ran"
+            ),
             Self::NotFinished => write!(formatter, "an earlier try did not finish"),
         }
     }
+}
+
+/// As many stages are named by [`sentences`]; of more it says how many.
+const MOST_NAMED: usize = 3;
+
+/// Reasons in words. An aggregate may wait for thousands of stages; the first few say enough.
+#[must_use]
+pub fn sentences(reasons: &[Reason]) -> Vec<String> {
+    let waits = |reason: &&Reason| matches!(reason, Reason::DependsOn { .. });
+    let waiting = reasons.iter().filter(waits).count();
+    if waiting <= MOST_NAMED + 1 {
+        return reasons.iter().map(ToString::to_string).collect();
+    }
+    let mut sentences: Vec<String> = reasons
+        .iter()
+        .filter(|reason| !waits(reason))
+        .map(ToString::to_string)
+        .collect();
+    let named: Vec<&str> = reasons
+        .iter()
+        .filter_map(|reason| match reason {
+            Reason::DependsOn { stage } => Some(stage.as_str()),
+            _ => None,
+        })
+        .take(MOST_NAMED)
+        .collect();
+    sentences.push(format!(
+        "depends on {} and {} more",
+        named.join(", "),
+        waiting - MOST_NAMED
+    ));
+    sentences
 }
 
 fn shown(value: &Value) -> String {
@@ -159,8 +200,13 @@ pub fn explain(
         reasons.insert(0, Reason::ManifestMissing);
         return reasons;
     };
-    let old = old.material;
     let mut found = Vec::new();
+    if let Some(output) = keys.lacking(node, &old.outputs) {
+        found.push(Reason::OutputAdded {
+            output: output.to_owned(),
+        });
+    }
+    let old = old.material;
     if old.kind != stage.kind.name() {
         found.push(Reason::KindChanged {
             old: old.kind.clone(),

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::RecommenderError;
 use super::error::{read_json, write_json};
 use crate::data::Sample;
+use crate::data::catalogue::CatalogueItem;
 use crate::train::{Epoch, Observer};
 
 /// A setting that does not fit its type or range.
@@ -65,6 +66,21 @@ pub struct UnknownItems {
     pub unknown_history_items: usize,
 }
 
+/// What a recommender is fitted to.
+#[derive(Debug, Clone, Copy)]
+pub struct FitTask<'a> {
+    /// Samples to fit to.
+    pub train: &'a [Sample],
+    /// Samples that choose, where there is something to choose.
+    pub valid: &'a [Sample],
+    /// Every item there is, known beforehand as in the field's code; may be empty.
+    pub catalogue: &'a [CatalogueItem],
+    /// Drives everything random.
+    pub seed: u64,
+    /// Where the model goes; it exists.
+    pub folder: &'a Path,
+}
+
 /// A recommender, as its author writes it.
 pub trait Method: Sync + 'static {
     /// Its settings. Every field is documented with its unit and the paper's value.
@@ -76,6 +92,8 @@ pub trait Method: Sync + 'static {
     const SUMMARY: &'static str;
     /// Whether it knows items by identifier, so that it cannot carry over to other items.
     const LEARNS_ITEM_IDS: bool;
+    /// Whether its scores are meant to rank; equal scores are then worth a warning.
+    const RANKS: bool = true;
 
     /// Checks what a type cannot say.
     ///
@@ -85,18 +103,14 @@ pub trait Method: Sync + 'static {
         Ok(())
     }
 
-    /// Fits to `train`, choosing by `valid` where there is something to choose, and writes
-    /// everything [`Method::score`] needs into `folder`, which exists.
+    /// Fits, and writes everything [`Method::score`] needs into the task's folder.
     ///
     /// # Errors
     /// Whatever keeps it from a complete model.
     fn fit(
         settings: &Self::Settings,
-        train: &[Sample],
-        valid: &[Sample],
-        seed: u64,
+        task: &FitTask<'_>,
         observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError>;
 
     /// P(like) for each sample's target.
@@ -118,6 +132,8 @@ pub trait Recommender: Sync {
     fn summary(&self) -> &'static str;
     /// See [`Method::LEARNS_ITEM_IDS`].
     fn learns_item_ids(&self) -> bool;
+    /// See [`Method::RANKS`].
+    fn ranks(&self) -> bool;
     /// JSON Schema of its settings.
     fn schema(&self) -> Schema;
     /// Settings after defaults.
@@ -132,11 +148,8 @@ pub trait Recommender: Sync {
     fn fit(
         &self,
         settings: &Value,
-        train: &[Sample],
-        valid: &[Sample],
-        seed: u64,
+        task: &FitTask<'_>,
         observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError>;
     /// Scores samples with a model folder this method wrote.
     ///
@@ -214,6 +227,10 @@ impl<M: Method> Recommender for Erased<M> {
         M::LEARNS_ITEM_IDS
     }
 
+    fn ranks(&self) -> bool {
+        M::RANKS
+    }
+
     fn schema(&self) -> Schema {
         schemars::schema_for!(M::Settings)
     }
@@ -225,29 +242,26 @@ impl<M: Method> Recommender for Erased<M> {
     fn fit(
         &self,
         settings: &Value,
-        train: &[Sample],
-        valid: &[Sample],
-        seed: u64,
+        task: &FitTask<'_>,
         observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError> {
         let settings = Self::typed(settings)?;
-        if train.is_empty() {
+        if task.train.is_empty() {
             return Err(RecommenderError::NoRows);
         }
-        fs::create_dir_all(folder).map_err(|source| RecommenderError::Io {
+        fs::create_dir_all(task.folder).map_err(|source| RecommenderError::Io {
             action: "write",
-            path: folder.to_owned(),
+            path: task.folder.to_owned(),
             source,
         })?;
-        let report = M::fit(&settings, train, valid, seed, observer, folder)?;
+        let report = M::fit(&settings, task, observer)?;
         let config = Config {
             format: 1,
             method: M::NAME.to_owned(),
             settings: Self::to_value(&settings)?,
-            seed,
+            seed: task.seed,
         };
-        write_json(&folder.join("config.json"), &config)?;
+        write_json(&task.folder.join("config.json"), &config)?;
         Ok(report)
     }
 

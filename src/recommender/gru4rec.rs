@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::sequence::{Batch, Network, Padding, fit_network, score_network};
-use super::{FitReport, Method, RecommenderError, Scores, SettingError};
+use super::{FitReport, FitTask, Method, RecommenderError, Scores, SettingError};
 use crate::base::Random;
 use crate::data::Sample;
 use crate::nn::gru::Purpose;
@@ -129,11 +129,8 @@ impl Method for Gru4Rec {
 
     fn fit(
         settings: &Gru4RecSettings,
-        train: &[Sample],
-        valid: &[Sample],
-        seed: u64,
+        task: &FitTask<'_>,
         observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError> {
         let options = FitOptions {
             adam: AdamOptions {
@@ -144,10 +141,9 @@ impl Method for Gru4Rec {
             batch_size: settings.batch_size,
             epochs: settings.epochs,
             patience: settings.patience,
-            seed,
+            seed: task.seed,
         };
-        let rows = (train, valid);
-        fit_network::<GruNetwork>(settings, settings.loss, &options, rows, observer, folder)
+        fit_network::<GruNetwork>(settings, settings.loss, &options, task, observer)
     }
 
     fn score(

@@ -10,7 +10,7 @@ use super::error::{read_json, write_json};
 use super::like_share::check_smoothing;
 use super::majority::like_share;
 use super::sequence::item_key;
-use super::{FitReport, Method, RecommenderError, Scores, SettingError, UnknownItems};
+use super::{FitReport, FitTask, Method, RecommenderError, Scores, SettingError, UnknownItems};
 use crate::data::{Item, Sample};
 use crate::train::Observer;
 
@@ -63,18 +63,15 @@ impl Method for ItemMean {
 
     fn fit(
         settings: &ItemMeanSettings,
-        train: &[Sample],
-        valid: &[Sample],
-        _seed: u64,
+        task: &FitTask<'_>,
         _observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError> {
         let mut state = State {
-            overall: like_share(train),
+            overall: like_share(task.train),
             items: BTreeMap::new(),
         };
         let mut counted = BTreeSet::new();
-        for sample in train {
+        for sample in task.train {
             let mut count = |item: &Item, liked: bool| {
                 let key = item_key(sample.domain, item);
                 let again = sample
@@ -93,11 +90,11 @@ impl Method for ItemMean {
                 }
             }
         }
-        write_json(&folder.join("state.json"), &state)?;
+        write_json(&task.folder.join("state.json"), &state)?;
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, folder, valid)?.likes,
+            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
         })
     }
 

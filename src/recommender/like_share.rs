@@ -5,7 +5,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FitReport, Method, RecommenderError, Scores, SettingError, UnknownItems};
+use super::{FitReport, FitTask, Method, RecommenderError, Scores, SettingError, UnknownItems};
 use crate::data::Sample;
 use crate::train::Observer;
 
@@ -42,16 +42,13 @@ impl Method for LikeShare {
 
     fn fit(
         settings: &LikeShareSettings,
-        _train: &[Sample],
-        valid: &[Sample],
-        _seed: u64,
+        task: &FitTask<'_>,
         _observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError> {
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, folder, valid)?.likes,
+            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
         })
     }
 

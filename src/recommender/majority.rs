@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{read_json, write_json};
-use super::{FitReport, Method, RecommenderError, Scores, UnknownItems};
+use super::{FitReport, FitTask, Method, RecommenderError, Scores, UnknownItems};
 use crate::data::Sample;
 use crate::train::Observer;
 
@@ -32,21 +32,19 @@ impl Method for Majority {
     const NAME: &'static str = "majority";
     const SUMMARY: &'static str = "The share of likes among the training rows, the same for all.";
     const LEARNS_ITEM_IDS: bool = false;
+    const RANKS: bool = false;
 
     fn fit(
         settings: &MajoritySettings,
-        train: &[Sample],
-        valid: &[Sample],
-        _seed: u64,
+        task: &FitTask<'_>,
         _observer: &mut dyn Observer,
-        folder: &Path,
     ) -> Result<FitReport, RecommenderError> {
-        let like_share = like_share(train);
-        write_json(&folder.join("state.json"), &State { like_share })?;
+        let like_share = like_share(task.train);
+        write_json(&task.folder.join("state.json"), &State { like_share })?;
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, folder, valid)?.likes,
+            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
         })
     }
 

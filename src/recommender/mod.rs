@@ -17,7 +17,9 @@ pub mod sequence;
 
 use std::path::Path;
 
-pub use contract::{Erased, FitReport, Method, Recommender, Scores, SettingError, UnknownItems};
+pub use contract::{
+    Erased, FitReport, FitTask, Method, Recommender, Scores, SettingError, UnknownItems,
+};
 pub use error::RecommenderError;
 
 use crate::base::nearest::suggestion;

@@ -64,10 +64,20 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
+fn task<'a>(train: &'a [Sample], valid: &'a [Sample], seed: u64, folder: &'a Path) -> FitTask<'a> {
+    FitTask {
+        train,
+        valid,
+        catalogue: &[],
+        seed,
+        folder,
+    }
+}
+
 fn fit(method: &dyn Recommender, settings: &Value, seed: u64, folder: &Path) -> FitReport {
     let (train, valid) = (samples(30, 20, 1), samples(40, 20, 2));
     method
-        .fit(settings, &train, &valid, seed, &mut Silent, folder)
+        .fit(settings, &task(&train, &valid, seed, folder), &mut Silent)
         .unwrap_or_else(|error| panic!("{}: {error}", method.name()))
 }
 
@@ -155,7 +165,11 @@ fn trained_methods_learn_a_batch_by_heart() {
                     let rows = samples(8, 30, 4);
                     let folder = tempfile::tempdir().expect("folder");
                     let report = method
-                        .fit(&settings, &rows, &rows, 1, &mut Silent, folder.path())
+                        .fit(
+                            &settings,
+                            &task(&rows, &rows, 1, folder.path()),
+                            &mut Silent,
+                        )
                         .expect("fits");
                     let last = report.curve.last().expect("epochs");
                     assert!(last.loss < 0.02, "{} {settings} {last:?}", method.name());
@@ -244,7 +258,11 @@ fn trivial_methods_by_hand() {
     let score = |name: &str, settings: Value| {
         let method = find(name).expect("there");
         let folder = tempfile::tempdir().expect("folder");
-        let report = method.fit(&settings, &rows, &rows, 1, &mut Silent, folder.path());
+        let report = method.fit(
+            &settings,
+            &task(&rows, &rows, 1, folder.path()),
+            &mut Silent,
+        );
         report.expect("fits").valid_scores
     };
     assert_eq!(score("majority", json!({})), [0.75; 4]);

@@ -1,12 +1,15 @@
 //! A data audit as people read it: findings as a list, numbers as tables.
 //!
-//! An audit is whatever JSON the audit stage writes, so this looks at shapes and not at names:
-//! `findings` is a list of `{severity, text}`, an object of numbers is a two-column table, an
-//! object or list of like objects is a wide one, and anything deeper gets a heading.
+//! An audit is whatever JSON the audit stage writes, so this looks at shapes and hardly at names:
+//! `findings` is a list of `{severity, text}`, an object of objects is a table with a column for
+//! each of them, an object of numbers is a two-column table, a list of like objects is a wide
+//! one, and anything deeper gets a heading. A line that says nothing (no value anywhere, an empty
+//! list) is left out. `times` are seconds since 1970, shown as days.
 
 use serde_json::{Map, Value};
 
 use super::markdown::{MarkdownTable, one_line};
+use crate::base::clock;
 
 /// One finding of an audit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,19 +47,18 @@ pub fn findings(audit: &Value) -> Vec<Finding> {
         .collect()
 }
 
-/// The findings and the numbers of an audit, as blocks of markdown.
+/// The findings that are not serious (the others stand in the summary of the page) and the
+/// numbers of an audit, as blocks of markdown.
 #[must_use]
 pub fn render(audit: &Value) -> Vec<String> {
     let mut blocks = Vec::new();
-    let found = findings(audit);
+    let found: Vec<String> = findings(audit)
+        .iter()
+        .filter(|finding| !finding.is_serious())
+        .map(|finding| format!("- {}", finding.text))
+        .collect();
     if !found.is_empty() {
-        blocks.push(
-            found
-                .iter()
-                .map(|finding| format!("- {}: {}", finding.severity, finding.text))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        );
+        blocks.push(found.join("\n"));
     }
     match audit {
         Value::Object(map) => {
@@ -77,9 +79,8 @@ fn value(title: &str, value: &Value, blocks: &mut Vec<String>) {
     match value {
         Value::Object(map) => object(title, map, blocks),
         Value::Array(items) if !items.is_empty() && items.iter().all(is_flat_object) => {
-            let rows = items.iter().map(|item| (None, item));
             blocks.extend(heading(title));
-            blocks.push(wide(title, rows.collect()));
+            blocks.push(wide(items));
         }
         other => {
             let title = if title.is_empty() { "value" } else { title };
@@ -92,10 +93,9 @@ fn object(title: &str, map: &Map<String, Value>, blocks: &mut Vec<String>) {
     if map.is_empty() {
         return;
     }
-    if map.len() > 1 && map.values().all(is_flat_object) {
-        let rows = map.iter().map(|(name, item)| (Some(name.as_str()), item));
+    if map.len() > 1 && map.values().all(Value::is_object) {
         blocks.extend(heading(title));
-        blocks.push(wide(title, rows.collect()));
+        blocks.push(side_by_side(map));
         return;
     }
     let (flat, deep): (Vec<_>, Vec<_>) = map.iter().partition(|(_, value)| is_flat(value));
@@ -103,7 +103,9 @@ fn object(title: &str, map: &Map<String, Value>, blocks: &mut Vec<String>) {
         blocks.extend(heading(title));
         let mut table = MarkdownTable::of_numbers(vec!["what".to_owned(), "value".to_owned()]);
         for (name, value) in flat {
-            table.row(vec![spoken(name), plain(value)]);
+            if says_something(value) {
+                table.row(vec![spoken(name), shown(name, value)]);
+            }
         }
         blocks.push(table.render().trim_end().to_owned());
     }
@@ -121,35 +123,89 @@ fn heading(title: &str) -> Option<String> {
     (!title.is_empty()).then(|| format!("{title}:"))
 }
 
-/// A table with a row for each object and a column for each key that occurs.
-fn wide(title: &str, rows: Vec<(Option<&str>, &Value)>) -> String {
+/// A table with a column for each object and a row for each number in any of them.
+fn side_by_side(map: &Map<String, Value>) -> String {
+    let columns: Vec<Vec<(String, String)>> = map.values().map(leaves).collect();
+    let mut names: Vec<&String> = Vec::new();
+    for (name, _) in columns.iter().flatten() {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let header = std::iter::once("what".to_owned()).chain(map.keys().map(|name| spoken(name)));
+    let mut table = MarkdownTable::of_numbers(header.collect());
+    for name in names {
+        let cells = columns.iter().map(|column| {
+            let leaf = column.iter().find(|(known, _)| known == name);
+            leaf.map_or_else(String::new, |(_, text)| text.clone())
+        });
+        table.row(std::iter::once(name.clone()).chain(cells).collect());
+    }
+    table.render().trim_end().to_owned()
+}
+
+/// Every value inside that says something, with its path in words.
+fn leaves(value: &Value) -> Vec<(String, String)> {
+    fn collect(path: &str, value: &Value, found: &mut Vec<(String, String)>) {
+        for (name, inner) in value.as_object().into_iter().flatten() {
+            let path = if path.is_empty() {
+                spoken(name)
+            } else {
+                format!("{path}, {}", spoken(name))
+            };
+            if inner.is_object() {
+                collect(&path, inner, found);
+            } else if says_something(inner) {
+                found.push((path, shown(name, inner)));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect("", value, &mut found);
+    found
+}
+
+/// A table with a row for each object and a column for each key that says something.
+fn wide(rows: &[Value]) -> String {
     let mut columns: Vec<&str> = Vec::new();
-    for key in rows
-        .iter()
-        .filter_map(|(_, item)| item.as_object())
-        .flat_map(Map::keys)
-    {
-        if !columns.contains(&key.as_str()) {
+    for (key, value) in rows.iter().filter_map(Value::as_object).flatten() {
+        if says_something(value) && !columns.contains(&key.as_str()) {
             columns.push(key);
         }
     }
-    let named = rows.iter().any(|(name, _)| name.is_some());
-    let mut header: Vec<String> = Vec::new();
-    if named {
-        header.push(title.to_owned());
-    }
-    header.extend(columns.iter().map(|column| spoken(column)));
+    let header = columns.iter().map(|column| spoken(column)).collect();
     let mut table = MarkdownTable::of_numbers(header);
-    for (name, item) in rows {
-        let mut cells: Vec<String> = name.map(spoken).into_iter().collect();
-        cells.extend(
-            columns
-                .iter()
-                .map(|&column| item.get(column).map(plain).unwrap_or_default()),
-        );
-        table.row(cells);
+    for item in rows {
+        let cells = columns.iter().map(|&column| {
+            item.get(column)
+                .map_or_else(String::new, |value| shown(column, value))
+        });
+        table.row(cells.collect());
     }
     table.render().trim_end().to_owned()
+}
+
+/// Whether a value is worth a line.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(items) => !items.is_empty(),
+        _ => true,
+    }
+}
+
+fn shown(name: &str, value: &Value) -> String {
+    let days = || -> Option<Vec<String>> {
+        let times = value.as_array()?;
+        times
+            .iter()
+            .map(|time| Some(clock::day(time.as_i64()?)))
+            .collect()
+    };
+    match name {
+        "times" => days().map_or_else(|| plain(value), |days| days.join(" to ")),
+        _ => plain(value),
+    }
 }
 
 fn is_flat(value: &Value) -> bool {
@@ -211,15 +267,14 @@ mod tests {
             "users": [{"user": 1, "rows": 7}, {"user": 2, "rows": 9}],
         });
         insta::assert_snapshot!(render(&audit).join("\n\n"), @r"
-        - warning: two users straddle a cut
-        - note: odd
+        - odd
 
         rows:
 
-        | rows  | rows |  likes |
-        | ----- | ---: | -----: |
-        | train | 8000 | 0.5731 |
-        | test  | 1000 |        |
+        | what  |  train | test |
+        | ----- | -----: | ---: |
+        | rows  |   8000 | 1000 |
+        | likes | 0.5731 |      |
 
         history:
 

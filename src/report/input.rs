@@ -98,7 +98,9 @@ impl fmt::Display for MissingReason {
 /// What a search over hyper-parameters chose for one case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Choice {
-    /// The case: `gru4rec, movie, K = 16`.
+    /// Name of the method, as in the `method` column.
+    pub method: String,
+    /// The case: `movie, K = 16, seed 0`.
     pub case: String,
     /// The choice: `weight_decay = 1e-5`.
     pub chosen: String,

@@ -7,13 +7,7 @@ use std::fmt::Write as _;
 pub struct MarkdownTable {
     header: Vec<String>,
     right: Vec<bool>,
-    rows: Vec<Line>,
-}
-
-#[derive(Debug, Clone)]
-enum Line {
-    Cells(Vec<String>),
-    Rule,
+    rows: Vec<Vec<String>>,
 }
 
 impl MarkdownTable {
@@ -44,13 +38,7 @@ impl MarkdownTable {
         for cell in &mut cells {
             *cell = escape(cell);
         }
-        self.rows.push(Line::Cells(cells));
-    }
-
-    /// Adds a line that separates groups of rows. Markdown knows no such line, so it is a row of
-    /// dashes.
-    pub fn rule(&mut self) {
-        self.rows.push(Line::Rule);
+        self.rows.push(cells);
     }
 
     /// The text of the table, ending in a newline.
@@ -58,11 +46,9 @@ impl MarkdownTable {
     pub fn render(&self) -> String {
         let widths: Vec<usize> = (0..self.header.len())
             .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| match row {
-                    Line::Cells(cells) => cells.get(column).map(|cell| width(cell)),
-                    Line::Rule => None,
-                });
+                let cells = self.rows.iter().filter_map(|cells| cells.get(column));
                 cells
+                    .map(|cell| width(cell))
                     .chain([width(&self.header[column]), 3])
                     .max()
                     .unwrap_or(3)
@@ -79,14 +65,8 @@ impl MarkdownTable {
             })
             .collect();
         self.line(&mut text, &widths, &dashes);
-        for row in &self.rows {
-            match row {
-                Line::Cells(cells) => self.line(&mut text, &widths, cells),
-                Line::Rule => {
-                    let rule: Vec<String> = widths.iter().map(|&width| "─".repeat(width)).collect();
-                    self.line(&mut text, &widths, &rule);
-                }
-            }
+        for cells in &self.rows {
+            self.line(&mut text, &widths, cells);
         }
         text
     }
@@ -129,13 +109,11 @@ mod tests {
     fn columns_align_and_pipes_are_escaped() {
         let mut table = MarkdownTable::of_numbers(vec!["system".into(), "K = 16".into()]);
         table.row(vec!["a|b".into(), "1.0 ± 0.1".into()]);
-        table.rule();
         table.row(vec!["c".into()]);
         insta::assert_snapshot!(table.render(), @r"
         | system |    K = 16 |
         | ------ | --------: |
         | a\|b   | 1.0 ± 0.1 |
-        | ────── | ───────── |
         | c      |           |
         ");
     }

@@ -10,6 +10,7 @@ use super::markdown::{MarkdownTable, one_line};
 use super::table::{Table, missing_lines};
 use super::view::{MAIN_METRIC, Pair, View, is_better};
 use super::words;
+use crate::results::natural::natural;
 use crate::results::{Group, System, metric};
 
 /// A figure on the page: drawn beside it, or why it is not.
@@ -111,8 +112,11 @@ fn what_was_run(view: &View) -> Vec<String> {
             shots.insert(cell.k);
         }
         seeds.extend(&summary.seeds);
-        let entry = rows.entry(&cell.test_domain).or_insert(summary.n);
-        *entry = (entry.0.min(summary.n.0), entry.1.max(summary.n.1));
+        // Other metrics may count users, or only the rows they are defined on.
+        if cell.metric == MAIN_METRIC {
+            let entry = rows.entry(&cell.test_domain).or_insert(summary.n);
+            *entry = (entry.0.min(summary.n.0), entry.1.max(summary.n.1));
+        }
     }
     let of_group = |group: Group| -> Vec<String> {
         systems
@@ -292,7 +296,10 @@ fn what_to_doubt(input: &ReportInput<'_>, view: &View) -> Vec<String> {
     for (domain, value) in &input.audits {
         for finding in audit::findings(value) {
             if finding.is_serious() {
-                lines.push(format!("data of {domain}: {}", finding.text));
+                lines.push(format!(
+                    "data of {domain}: {}",
+                    finding.text.trim_end_matches('.')
+                ));
             }
         }
     }
@@ -309,24 +316,72 @@ fn data(input: &ReportInput<'_>) -> Vec<String> {
     let mut blocks = vec!["## Data".to_owned()];
     for (domain, value) in &input.audits {
         blocks.push(format!("### {domain}"));
+        if audit::findings(value)
+            .iter()
+            .any(audit::Finding::is_serious)
+        {
+            blocks.push("What to doubt about these data stands in the summary.".to_owned());
+        }
         blocks.extend(audit::render(value));
     }
     blocks
 }
 
+/// How often each value was chosen, by method; every single case is folded away.
 fn choices(input: &ReportInput<'_>) -> Vec<String> {
     if input.choices.is_empty() {
         return Vec::new();
     }
-    let mut table = MarkdownTable::of_texts(&["case", "chosen", "because"]);
     let mut choices = input.choices.clone();
-    choices.sort_by(|left, right| crate::results::natural::natural(&left.case, &right.case));
+    choices.sort_by(|left, right| {
+        let methods = System::new(&left.method, None).cmp(&System::new(&right.method, None));
+        methods.then_with(|| natural(&left.case, &right.case))
+    });
+    let mut counts: Vec<(&str, &str, usize)> = Vec::new();
+    let mut of_method: BTreeMap<&str, usize> = BTreeMap::new();
+    for choice in &choices {
+        *of_method.entry(&choice.method).or_default() += 1;
+        let known = counts
+            .iter_mut()
+            .find(|(method, chosen, _)| *method == choice.method && *chosen == choice.chosen);
+        match known {
+            Some((_, _, count)) => *count += 1,
+            None => counts.push((&choice.method, &choice.chosen, 1)),
+        }
+    }
+    // Stable: methods stay in their order, the most frequent choice of each comes first.
+    counts.sort_by(|left, right| {
+        let methods = System::new(left.0, None).cmp(&System::new(right.0, None));
+        methods.then(right.2.cmp(&left.2))
+    });
+    let mut summary = MarkdownTable::of_texts(&["system", "chosen", "cases"]);
+    for (method, chosen, count) in counts {
+        let all = of_method.get(method).copied().unwrap_or(count);
+        summary.row(vec![
+            System::new(method, None).to_string(),
+            chosen.to_owned(),
+            format!("{count} of {all}"),
+        ]);
+    }
+    let mut full = MarkdownTable::of_texts(&["system", "case", "chosen", "because"]);
+    let count = choices.len();
     for choice in choices {
-        table.row(vec![choice.case, choice.chosen, choice.because]);
+        full.row(vec![
+            System::new(&choice.method, None).to_string(),
+            choice.case,
+            choice.chosen,
+            choice.because,
+        ]);
     }
     vec![
         "## Choices by search".to_owned(),
-        table.render().trim_end().to_owned(),
+        summary.render().trim_end().to_owned(),
+        format!(
+            "<details>\n<summary>{}, one by one</summary>",
+            words::count(count, "choice")
+        ),
+        full.render().trim_end().to_owned(),
+        "</details>".to_owned(),
     ]
 }
 

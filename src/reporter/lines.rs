@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::Reporter;
+use super::quiet::Repetitions;
 use crate::base::{Event, EventKind, clock};
 
 /// Writes one line for each thing worth a line.
@@ -11,6 +12,7 @@ pub struct Lines<W> {
     target: W,
     done: usize,
     to_run: usize,
+    warnings: Repetitions,
 }
 
 impl<W: Write> Lines<W> {
@@ -20,6 +22,7 @@ impl<W: Write> Lines<W> {
             target,
             done: 0,
             to_run: 0,
+            warnings: Repetitions::default(),
         }
     }
 
@@ -144,6 +147,11 @@ impl<W: Write> Reporter for Lines<W> {
             EventKind::StageCancelled { stage } => {
                 format!("stopped {stage}; nothing of it is kept")
             }
+            EventKind::Warned { stage, message }
+                if !self.warnings.admit(stage.as_deref(), message) =>
+            {
+                return Ok(());
+            }
             EventKind::Warned { stage, message } => match stage {
                 Some(stage) => format!("warning: {stage}: {message}"),
                 None => message.clone(),
@@ -157,6 +165,9 @@ impl<W: Write> Reporter for Lines<W> {
                 // A run that did nothing has said so in its first line.
                 if *ran + *failed + *cancelled == 0 && self.to_run == 0 {
                     return Ok(());
+                }
+                if let Some(line) = self.warnings.closing() {
+                    writeln!(self.target, "{line}")?;
                 }
                 closing(finished).unwrap_or_default()
             }

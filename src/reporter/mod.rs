@@ -6,6 +6,7 @@ mod journal;
 mod json;
 mod lines;
 mod progress;
+mod quiet;
 
 use std::io;
 

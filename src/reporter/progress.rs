@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
 use super::lines::{closing, headline, left};
+use super::quiet::Repetitions;
 use crate::base::{Event, EventKind, clock};
 
 /// Draws bars on standard error.
@@ -15,6 +16,7 @@ pub struct Progress {
     bars: MultiProgress,
     run: ProgressBar,
     stages: BTreeMap<String, ProgressBar>,
+    warnings: Repetitions,
 }
 
 impl Progress {
@@ -27,6 +29,7 @@ impl Progress {
             bars,
             run,
             stages: BTreeMap::new(),
+            warnings: Repetitions::default(),
         }
     }
 
@@ -132,6 +135,8 @@ impl Reporter for Progress {
                 self.end(stage);
                 self.line(&format!("stopped {stage}; nothing of it is kept"))?;
             }
+            EventKind::Warned { stage, message }
+                if !self.warnings.admit(stage.as_deref(), message) => {}
             EventKind::Warned { stage, message } => match stage {
                 Some(stage) => self.line(&format!("warning: {stage}: {message}"))?,
                 None => self.line(message)?,
@@ -142,6 +147,9 @@ impl Reporter for Progress {
                 }
                 let drew = self.run.length().unwrap_or(0) > 0;
                 self.run.finish_and_clear();
+                if let Some(line) = self.warnings.closing() {
+                    self.line(&line)?;
+                }
                 if drew && let Some(text) = closing(finished) {
                     self.line(&text)?;
                 }

@@ -15,6 +15,8 @@ pub struct MetricStyle {
     pub higher_is_better: Option<bool>,
     /// What is aggregated, as a reader needs to know it to judge a difference.
     pub unit: &'static str,
+    /// What a row's `n` counts.
+    pub counts: &'static str,
     /// What makes the value undefined.
     pub undefined_when: &'static str,
 }
@@ -28,6 +30,7 @@ pub const METRICS: &[MetricStyle] = &[
         digits: 2,
         higher_is_better: Some(true),
         unit: "over all rows of the split",
+        counts: "rows",
         undefined_when: "all its rows have the same label, or a score is missing",
     },
     MetricStyle {
@@ -37,6 +40,7 @@ pub const METRICS: &[MetricStyle] = &[
         digits: 2,
         higher_is_better: Some(true),
         unit: "per user, then averaged over users who have both labels",
+        counts: "users",
         undefined_when: "no user has rows of both labels",
     },
     MetricStyle {
@@ -46,6 +50,7 @@ pub const METRICS: &[MetricStyle] = &[
         digits: 4,
         higher_is_better: Some(false),
         unit: "natural logarithm, mean over rows",
+        counts: "rows",
         undefined_when: "there is no row, or the score is not a probability",
     },
 ];
@@ -58,6 +63,7 @@ pub const PLAIN: MetricStyle = MetricStyle {
     digits: 4,
     higher_is_better: None,
     unit: "as reported by the stage",
+    counts: "units",
     undefined_when: "the stage could not compute it",
 };
 

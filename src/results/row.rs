@@ -35,7 +35,7 @@ pub struct ResultRow {
     pub metric: String,
     /// The value in the metric's own unit (AUC in [0, 1]); none where it is undefined.
     pub value: Option<f64>,
-    /// Rows of data the value was computed from.
+    /// What the value was computed from: rows, or users for a metric per user.
     pub n: u64,
     /// Key of the stage that computed it.
     pub stage_key: StageKey,

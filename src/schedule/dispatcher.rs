@@ -1,26 +1,23 @@
 //! The dispatcher: in-degree counters, ready stages, lanes, locks, failures.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
-use rayon::ThreadPool;
 
+use super::crew::{Crew, Hand};
 use super::forecast::Forecast;
 use super::interrupt::Interrupt;
-use super::pools::Pools;
-use super::worker::{Outcome, Work, WorkInput, work};
-use crate::artifact::latest::{self, LatestRecord};
-use crate::artifact::manifest::{KeyMaterial, OutputRecord};
-use crate::artifact::{ArtifactState, StageLock, Store, StoreError};
-use crate::base::{Emitter, EventKind, Lane, StageKey, clock};
-use crate::graph::{SourceReference, StageGraph};
-use crate::plan::{Plan, Verdict};
-use crate::stage::InputArtifact;
+use super::worker::Outcome;
+use crate::artifact::Store;
+use crate::artifact::latest::{Appender, LatestRecord};
+use crate::base::{EventKind, Lane, StageKey, clock};
+use crate::graph::StageGraph;
+use crate::plan::Plan;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -75,22 +72,24 @@ pub struct RunSummary {
     pub wall_s: f64,
 }
 
-enum Message {
+pub(super) enum Message {
     Event(EventKind),
-    Done {
-        node: NodeIndex,
-        threads: usize,
-        pool: Arc<ThreadPool>,
-        outcome: Box<Outcome>,
-    },
+    Done { node: NodeIndex, outcome: Outcome },
     Interrupted,
+}
+
+/// A stage that runs.
+pub(super) struct Running {
+    pub(super) key: StageKey,
+    pub(super) threads: usize,
+    pub(super) hand: Hand,
 }
 
 /// A stage waiting for a place on its lane; the longest remaining path goes first.
 #[derive(Debug, PartialEq)]
-struct Waiting {
-    rank: f64,
-    node: NodeIndex,
+pub(super) struct Waiting {
+    pub(super) rank: f64,
+    pub(super) node: NodeIndex,
 }
 
 impl Eq for Waiting {}
@@ -109,46 +108,55 @@ impl Ord for Waiting {
     }
 }
 
-/// How long to wait before looking again at stages another runner is making.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long to wait before looking again at stages another runner is making, at first and at
+/// most: another runner cannot wake this one, and stages take from milliseconds to hours.
+const LOOK_AGAIN: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(50)];
+
+/// How often to look whether stages have stopped after the second Ctrl-C.
+const LOOK_STOPPED: Duration = Duration::from_millis(50);
 
 /// How long stages may take to stop after the second Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A damaged artifact sends its maker back to work this often at most.
-const MOST_RERUNS: u32 = 2;
-
-struct Dispatcher<'r, 'g> {
-    graph: &'g StageGraph,
-    plan: &'r mut Plan<'g>,
-    store: Arc<Store>,
-    options: &'r Options,
-    interrupt: &'r Interrupt,
-    sink: &'r mut dyn FnMut(EventKind),
-    sender: Sender<Message>,
-    states: Vec<NodeState>,
-    missing: Vec<usize>,
-    waiters: Vec<Vec<NodeIndex>>,
-    must_run: Vec<bool>,
-    reruns: Vec<u32>,
-    ranks: Vec<f64>,
-    forecast: Forecast,
-    ready: Vec<NodeIndex>,
-    cpu: BinaryHeap<Waiting>,
-    accelerator: BinaryHeap<Waiting>,
-    elsewhere: Vec<NodeIndex>,
-    pools: Pools,
-    free_threads: usize,
-    accelerator_busy: bool,
-    running: BTreeSet<NodeIndex>,
-    stopping: bool,
-    summary: RunSummary,
+pub(super) struct Dispatcher<'r, 'g> {
+    pub(super) graph: &'g StageGraph,
+    pub(super) plan: &'r mut Plan<'g>,
+    pub(super) store: Arc<Store>,
+    pub(super) options: &'r Options,
+    pub(super) interrupt: &'r Interrupt,
+    pub(super) sink: &'r mut dyn FnMut(EventKind),
+    pub(super) sender: Sender<Message>,
+    pub(super) states: Vec<NodeState>,
+    /// How many makers a pending stage still waits for.
+    pub(super) missing: Vec<usize>,
+    /// Who waits for a stage.
+    pub(super) waiters: Vec<Vec<NodeIndex>>,
+    /// Stages that run although their manifest stands: their bytes are gone.
+    pub(super) must_run: Vec<bool>,
+    pub(super) reruns: Vec<u32>,
+    pub(super) ranks: Vec<f64>,
+    pub(super) forecast: Forecast,
+    pub(super) ready: Vec<NodeIndex>,
+    pub(super) cpu: BinaryHeap<Waiting>,
+    pub(super) accelerator: BinaryHeap<Waiting>,
+    /// Stages that another runner is making.
+    pub(super) elsewhere: Vec<NodeIndex>,
+    /// When to look at those again, and how long to wait after that.
+    pub(super) look_at: Option<(Instant, Duration)>,
+    pub(super) crew: Crew,
+    pub(super) free_threads: usize,
+    pub(super) accelerator_busy: bool,
+    pub(super) running: BTreeMap<NodeIndex, Running>,
+    /// Keys that stages of this run are making, with the stages that turned out to have the same
+    /// key and wait for it.
+    pub(super) twins: BTreeMap<StageKey, Vec<NodeIndex>>,
+    pub(super) latest: Appender,
+    pub(super) stopping: bool,
+    pub(super) summary: RunSummary,
 }
 
-/// Runs what a plan needs.
-///
-/// # Errors
-/// If the store fails in a way that is not one stage's own.
+/// Runs what a plan needs. Whatever goes wrong, a full disk included, is the failure of the stage
+/// it happened to: what runs beside it goes on, and its work is kept.
 pub fn run<'g>(
     graph: &'g StageGraph,
     plan: &mut Plan<'g>,
@@ -156,7 +164,7 @@ pub fn run<'g>(
     options: &Options,
     interrupt: &Interrupt,
     sink: &mut dyn FnMut(EventKind),
-) -> Result<RunSummary, StoreError> {
+) -> RunSummary {
     let started = clock::now();
     let (sender, receiver) = channel();
     let count = graph.graph.node_count();
@@ -190,16 +198,19 @@ pub fn run<'g>(
         cpu: BinaryHeap::new(),
         accelerator: BinaryHeap::new(),
         elsewhere: Vec::new(),
-        pools: Pools::default(),
+        look_at: None,
+        crew: Crew::default(),
         free_threads: options.jobs.max(1),
         accelerator_busy: false,
-        running: BTreeSet::new(),
+        running: BTreeMap::new(),
+        twins: BTreeMap::new(),
+        latest: Appender::new(store.latest_path(&options.experiment)),
         stopping: false,
         summary: RunSummary::default(),
         plan,
     };
     dispatcher.start();
-    dispatcher.drain(&receiver)?;
+    dispatcher.drain(&receiver);
     let mut summary = dispatcher.finish();
     summary.wall_s = started.elapsed().as_secs_f64();
     sink(EventKind::RunFinished {
@@ -210,7 +221,7 @@ pub fn run<'g>(
         cancelled: summary.cancelled,
         wall_s: summary.wall_s,
     });
-    Ok(summary)
+    summary
 }
 
 /// Seconds from the start of each stage to the end of the longest chain that needs it.
@@ -229,131 +240,62 @@ fn ranks(graph: &StageGraph, plan: &Plan<'_>) -> Vec<f64> {
 }
 
 impl Dispatcher<'_, '_> {
-    fn start(&mut self) {
-        let mut records = Vec::new();
-        for node in self.graph.order.clone() {
-            let index = node.index();
-            if !self.plan.reachable[index] {
-                continue;
-            }
-            if let Verdict::Fresh { key } = self.plan.verdicts[index] {
-                self.states[index] = NodeState::Fresh;
-                let id = &self.graph.graph[node].id;
-                if self.plan.latest.get(id).map(|record| record.key) != Some(key) {
-                    let wall_s = self
-                        .store
-                        .summary(key)
-                        .ok()
-                        .flatten()
-                        .map_or(0.0, |summary| summary.wall_s);
-                    records.push(LatestRecord {
-                        stage: id.clone(),
-                        key,
-                        wall_s,
-                    });
-                }
-            }
-        }
-        self.remember(&records);
-        for target in self.graph.targets.clone() {
-            if self.plan.needed[target.index()] {
-                if self.states[target.index()] == NodeState::Fresh {
-                    self.must_run[target.index()] = true;
-                }
-                self.demand(target);
-            }
-        }
-    }
-
-    fn remember(&self, records: &[LatestRecord]) {
-        let path = self.store.latest_path(&self.options.experiment);
-        // Losing an explanation must not fail a run.
-        let _ = latest::append(&path, records);
-    }
-
-    /// Wants a stage made; counts what it still waits for.
-    fn demand(&mut self, first: NodeIndex) {
-        let mut stack = vec![first];
-        while let Some(node) = stack.pop() {
-            let index = node.index();
-            let again = self.states[index] == NodeState::Fresh && self.must_run[index]
-                || self.states[index] == NodeState::Made && self.must_run[index];
-            if self.states[index] != NodeState::Idle && !again {
-                continue;
-            }
-            self.states[index] = NodeState::Pending;
-            let makers: Vec<NodeIndex> = crate::plan::makers(self.graph, node).collect();
-            let mut missing = 0;
-            for maker in makers {
-                match self.states[maker.index()] {
-                    NodeState::Fresh | NodeState::Made if !self.must_run[maker.index()] => {}
-                    NodeState::Failed | NodeState::Skipped | NodeState::Cancelled => {
-                        self.skip(node, maker);
-                        missing = usize::MAX;
-                        break;
-                    }
-                    _ => {
-                        missing += 1;
-                        self.waiters[maker.index()].push(node);
-                        stack.push(maker);
-                    }
-                }
-            }
-            if missing == usize::MAX {
-                continue;
-            }
-            self.missing[index] = missing;
-            if missing == 0 {
-                self.states[index] = NodeState::Ready;
-                self.ready.push(node);
-            }
-        }
-    }
-
-    fn drain(&mut self, receiver: &Receiver<Message>) -> Result<(), StoreError> {
-        let mut asked_at = None;
+    fn drain(&mut self, receiver: &Receiver<Message>) {
+        let mut stopped_at = None;
         loop {
-            self.settle_ready()?;
-            self.look_elsewhere()?;
-            self.dispatch()?;
+            self.settle_ready();
+            self.look_elsewhere();
+            self.dispatch();
             if !self.ready.is_empty() {
                 continue;
             }
-            let nothing_left = self.running.is_empty()
-                && (self.stopping
-                    || (self.cpu.is_empty()
-                        && self.accelerator.is_empty()
-                        && self.elsewhere.is_empty()));
-            if nothing_left {
+            let queues_are_empty =
+                self.cpu.is_empty() && self.accelerator.is_empty() && self.elsewhere.is_empty();
+            if self.running.is_empty() && (self.stopping || queues_are_empty) {
                 // Events that workers sent before their last message are read by now.
-                return Ok(());
+                return;
             }
-            let waits_elsewhere = !self.elsewhere.is_empty() || self.running.is_empty();
-            let message = if waits_elsewhere || asked_at.is_some() {
-                match receiver.recv_timeout(LOOK_AGAIN) {
+            let message = match self.longest_wait(stopped_at.is_some()) {
+                None => receiver.recv().ok(),
+                Some(wait) => match receiver.recv_timeout(wait) {
                     Ok(message) => Some(message),
                     Err(RecvTimeoutError::Timeout) => None,
-                    Err(RecvTimeoutError::Disconnected) => return Ok(()),
-                }
-            } else {
-                receiver.recv().ok()
+                    Err(RecvTimeoutError::Disconnected) => return,
+                },
             };
             if let Some(message) = message {
-                self.receive(message)?;
+                self.receive(message);
             }
             while let Ok(message) = receiver.try_recv() {
-                self.receive(message)?;
+                self.receive(message);
             }
             if self.interrupt.presses() >= 2 {
-                let since = asked_at.get_or_insert_with(clock::now);
+                let since = stopped_at.get_or_insert_with(clock::now);
                 if since.elapsed() > PATIENCE {
-                    return Ok(());
+                    return;
                 }
             }
         }
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), StoreError> {
+    /// How long to wait for a message at most; without a limit where only a message can change
+    /// anything.
+    fn longest_wait(&self, stops: bool) -> Option<Duration> {
+        let look = self
+            .look_at
+            .filter(|_| !self.elsewhere.is_empty() && !self.stopping)
+            .map(|(at, _)| at.saturating_duration_since(clock::now()));
+        match (look, stops) {
+            (Some(look), true) => Some(look.min(LOOK_STOPPED)),
+            (Some(look), false) => Some(look),
+            (None, true) => Some(LOOK_STOPPED),
+            // Nothing runs, yet something is queued: a lane is in use elsewhere.
+            (None, false) if self.running.is_empty() => Some(LOOK_AGAIN[1]),
+            (None, false) => None,
+        }
+    }
+
+    fn receive(&mut self, message: Message) {
         match message {
             Message::Event(kind) => (self.sink)(kind),
             Message::Interrupted => {
@@ -372,25 +314,22 @@ impl Dispatcher<'_, '_> {
                     message,
                 });
             }
-            Message::Done {
-                node,
-                threads,
-                pool,
-                outcome,
-            } => {
-                self.running.remove(&node);
-                self.pools.give_back(threads, pool);
+            Message::Done { node, outcome } => {
+                let Some(running) = self.running.remove(&node) else {
+                    return;
+                };
                 match self.graph.graph[node].lane {
-                    Lane::Cpu => self.free_threads += threads,
+                    Lane::Cpu => self.free_threads += running.threads,
                     Lane::Accelerator => self.accelerator_busy = false,
                 }
-                self.ended(node, *outcome)?;
+                self.crew.give_back(running.hand);
+                self.ended(node, outcome);
+                self.wake_twins(node, running.key);
             }
         }
-        Ok(())
     }
 
-    fn ended(&mut self, node: NodeIndex, outcome: Outcome) -> Result<(), StoreError> {
+    fn ended(&mut self, node: NodeIndex, outcome: Outcome) {
         let id = self.graph.graph[node].id.clone();
         match outcome {
             Outcome::Made(manifest) => {
@@ -398,6 +337,7 @@ impl Dispatcher<'_, '_> {
                     stage: id.clone(),
                     key: manifest.key,
                     wall_s: manifest.wall_s,
+                    outputs: manifest.outputs.clone(),
                 }]);
                 self.summary.ran += 1;
                 let template = &self.graph.graph[node].template;
@@ -417,318 +357,35 @@ impl Dispatcher<'_, '_> {
                 (self.sink)(EventKind::StageCancelled { stage: id });
             }
         }
-        Ok(())
     }
 
-    fn made(&mut self, node: NodeIndex, outputs: Vec<OutputRecord>, state: NodeState) {
-        let index = node.index();
-        self.plan.keys.set(node, outputs);
-        self.states[index] = state;
-        self.must_run[index] = false;
-        for waiter in std::mem::take(&mut self.waiters[index]) {
-            let missing = &mut self.missing[waiter.index()];
-            *missing = missing.saturating_sub(1);
-            if *missing == 0 && self.states[waiter.index()] == NodeState::Pending {
-                self.states[waiter.index()] = NodeState::Ready;
-                self.ready.push(waiter);
+    /// Stages with the key of one that ended are fresh now, or have to run after all.
+    fn wake_twins(&mut self, node: NodeIndex, key: StageKey) {
+        let made = self.states[node.index()] == NodeState::Made;
+        for twin in self.twins.remove(&key).unwrap_or_default() {
+            if made {
+                // Whatever bytes it lacked were made a moment ago.
+                self.must_run[twin.index()] = false;
+            }
+            let because = format!("same work as {}", self.graph.graph[node].id);
+            if !self.settled(twin, &because) {
+                self.queue(twin);
             }
         }
     }
 
-    /// Sends the makers of missing or damaged bytes back to work.
-    fn lost(&mut self, node: NodeIndex, lost: &[(NodeIndex, ArtifactState)]) {
-        for (maker, state) in lost {
-            let index = maker.index();
-            self.reruns[index] += 1;
-            if self.reruns[index] > MOST_RERUNS {
-                let message = format!(
-                    "`{}` was made {MOST_RERUNS} times and its artifacts were damaged or gone each \
-                     time; check the disk of the store",
-                    self.graph.graph[*maker].id
-                );
-                self.failed(node, message, None);
-                return;
-            }
-            if *state == ArtifactState::Corrupt {
-                (self.sink)(EventKind::Warned {
-                    stage: Some(self.graph.graph[*maker].id.clone()),
-                    message: "the bytes of an artifact no longer matched its digest; it was moved \
-                              to quarantine and is made again"
-                        .to_owned(),
-                });
-            }
-            let can_rerun = matches!(
-                self.states[index],
-                NodeState::Fresh | NodeState::Made | NodeState::Idle
-            );
-            if can_rerun {
-                self.must_run[index] = true;
-            }
-        }
-        self.states[node.index()] = NodeState::Idle;
-        let forced = self.must_run[node.index()];
-        self.must_run[node.index()] = forced;
-        self.demand(node);
+    pub(super) fn remember(&mut self, records: &[LatestRecord]) {
+        // Losing an explanation must not fail a run.
+        let _ = self.latest.append(records);
     }
 
-    fn failed(&mut self, node: NodeIndex, message: String, log: Option<PathBuf>) {
-        let id = self.graph.graph[node].id.clone();
-        self.states[node.index()] = NodeState::Failed;
-        (self.sink)(EventKind::StageFailed {
-            stage: id.clone(),
-            message: message.clone(),
-            log: log.as_ref().map(|log| log.display().to_string()),
-        });
-        self.summary.failed.push((id, message, log));
-        if self.options.fail_fast {
-            self.stopping = true;
-        }
-        let waiters = std::mem::take(&mut self.waiters[node.index()]);
-        for waiter in waiters {
-            self.skip(waiter, node);
-        }
-    }
-
-    fn skip(&mut self, first: NodeIndex, because: NodeIndex) {
-        let because_id = self.graph.graph[because].id.clone();
-        let mut stack = vec![first];
-        while let Some(node) = stack.pop() {
-            let state = &mut self.states[node.index()];
-            if !matches!(state, NodeState::Pending | NodeState::Idle) {
-                continue;
-            }
-            *state = NodeState::Skipped;
-            self.summary.skipped += 1;
-            (self.sink)(EventKind::StageSkipped {
-                stage: self.graph.graph[node].id.clone(),
-                because: because_id.clone(),
-            });
-            stack.extend(std::mem::take(&mut self.waiters[node.index()]));
-        }
-    }
-
-    /// Ready stages whose manifest exists are fresh; the others queue for their lane.
-    fn settle_ready(&mut self) -> Result<(), StoreError> {
-        while let Some(node) = self.ready.pop() {
-            if self.fresh_by_now(node, "same inputs as before")? {
-                continue;
-            }
-            self.queue(node);
-        }
-        Ok(())
-    }
-
-    fn queue(&mut self, node: NodeIndex) {
-        let waiting = Waiting {
-            rank: self.ranks[node.index()],
-            node,
+    /// When to look again at what another runner makes: soon at first, then less and less often.
+    pub(super) fn look_later(&mut self, something_changed: bool) {
+        let wait = match self.look_at {
+            Some((_, wait)) if !something_changed => (wait * 2).min(LOOK_AGAIN[1]),
+            _ => LOOK_AGAIN[0],
         };
-        match self.graph.graph[node].lane {
-            Lane::Cpu => self.cpu.push(waiting),
-            Lane::Accelerator => self.accelerator.push(waiting),
-        }
-    }
-
-    fn fresh_by_now(&mut self, node: NodeIndex, because: &str) -> Result<bool, StoreError> {
-        if self.must_run[node.index()] {
-            return Ok(false);
-        }
-        let Some(material) = self.plan.keys.material(node) else {
-            return Ok(false);
-        };
-        let key = material.key();
-        let Some(summary) = self.store.summary(key)? else {
-            return Ok(false);
-        };
-        let id = self.graph.graph[node].id.clone();
-        self.remember(&[LatestRecord {
-            stage: id.clone(),
-            key,
-            wall_s: summary.wall_s,
-        }]);
-        self.summary.fresh += 1;
-        self.forecast.done(&self.graph.graph[node].template, None);
-        (self.sink)(EventKind::StageFresh {
-            stage: id,
-            because: because.to_owned(),
-        });
-        self.made(node, summary.outputs, NodeState::Fresh);
-        Ok(true)
-    }
-
-    /// Looks again at stages that another runner is making.
-    fn look_elsewhere(&mut self) -> Result<(), StoreError> {
-        for node in std::mem::take(&mut self.elsewhere) {
-            if self.fresh_by_now(node, "made by another runner")? {
-                continue;
-            }
-            self.queue(node);
-        }
-        Ok(())
-    }
-
-    fn dispatch(&mut self) -> Result<(), StoreError> {
-        if self.stopping {
-            return Ok(());
-        }
-        while self.free_threads > 0 {
-            let Some(Waiting { node, .. }) = self.cpu.peek() else {
-                break;
-            };
-            let node = *node;
-            let threads = self.graph.graph[node].threads.min(self.options.jobs.max(1));
-            if threads > self.free_threads {
-                break;
-            }
-            self.cpu.pop();
-            self.launch(node, threads, Vec::new())?;
-        }
-        if !self.accelerator_busy
-            && let Some(Waiting { node, .. }) = self.accelerator.pop()
-        {
-            // One runner at a time on the device, also among runners that share a store.
-            match self.store.try_lock_lane("accelerator-0")? {
-                Some(lane) => {
-                    let threads = self.graph.graph[node].threads;
-                    self.launch(node, threads, vec![lane])?;
-                }
-                None => self.elsewhere.push(node),
-            }
-        }
-        Ok(())
-    }
-
-    fn launch(
-        &mut self,
-        node: NodeIndex,
-        threads: usize,
-        mut locks: Vec<StageLock>,
-    ) -> Result<(), StoreError> {
-        let Some(material) = self.plan.keys.material(node) else {
-            self.failed(
-                node,
-                "an input was never made; this is a bug in runner, please report it".to_owned(),
-                None,
-            );
-            return Ok(());
-        };
-        let key = material.key();
-        match self.store.try_lock(key)? {
-            Some(lock) => locks.push(lock),
-            None => {
-                self.elsewhere.push(node);
-                return Ok(());
-            }
-        }
-        // Another runner may have finished it between our last look and our lock.
-        if self.fresh_by_now(node, "made by another runner")? {
-            return Ok(());
-        }
-        let pool = match self.pools.take(threads) {
-            Ok(pool) => pool,
-            Err(error) => {
-                self.failed(
-                    node,
-                    format!("cannot start {threads} threads: {error}"),
-                    None,
-                );
-                return Ok(());
-            }
-        };
-        let work_item = self.work(node, key, material, threads, locks);
-        let stage = &self.graph.graph[node];
-        (self.sink)(EventKind::StageStarted {
-            stage: stage.id.clone(),
-            lane: stage.lane,
-        });
-        match stage.lane {
-            Lane::Cpu => self.free_threads -= threads,
-            Lane::Accelerator => self.accelerator_busy = true,
-        }
-        self.states[node.index()] = NodeState::Running;
-        self.running.insert(node);
-        let sender = self.sender.clone();
-        let store = Arc::clone(&self.store);
-        let own = Arc::clone(&pool);
-        pool.spawn(move || {
-            let outcome = Box::new(work(work_item, &store));
-            let _ = sender.send(Message::Done {
-                node,
-                threads,
-                pool: own,
-                outcome,
-            });
-        });
-        Ok(())
-    }
-
-    fn work(
-        &self,
-        node: NodeIndex,
-        key: StageKey,
-        material: KeyMaterial,
-        threads: usize,
-        locks: Vec<StageLock>,
-    ) -> Work {
-        let stage = &self.graph.graph[node];
-        let mut inputs = Vec::new();
-        for input in &stage.inputs {
-            for source in &input.sources {
-                let axes: BTreeMap<String, String> = source.axes.clone();
-                match &source.from {
-                    SourceReference::Output { node, output } => {
-                        if let Some(record) = self.plan.keys.output(*node, *output) {
-                            inputs.push(WorkInput {
-                                name: input.name.clone(),
-                                artifact: InputArtifact {
-                                    path: self.store.artifact_path(record.digest),
-                                    digest: record.digest,
-                                    axes,
-                                    origin: crate::plan::reason::origin(self.graph, *node, *output),
-                                },
-                                maker: Some(*node),
-                                seen: None,
-                            });
-                        }
-                    }
-                    SourceReference::File { path, files } => {
-                        if let Some(seen) = self.plan.keys.file(path, files) {
-                            inputs.push(WorkInput {
-                                name: input.name.clone(),
-                                artifact: InputArtifact {
-                                    path: PathBuf::from(path),
-                                    digest: seen.digest,
-                                    axes,
-                                    origin: path.clone(),
-                                },
-                                maker: None,
-                                seen: Some(seen.clone()),
-                            });
-                        }
-                    }
-                }
-            }
-        }
-        let sender = self.sender.clone();
-        let emitter = Emitter::new(
-            &stage.id,
-            Arc::new(move |kind| {
-                let _ = sender.send(Message::Event(kind));
-            }),
-        );
-        Work {
-            id: stage.id.clone(),
-            kind: stage.kind,
-            params: stage.params.clone(),
-            material,
-            inputs,
-            outputs: stage.outputs.clone(),
-            threads,
-            emitter,
-            stop: self.interrupt.stop_flag(),
-            log: self.options.logs.join(format!("{}.log", key.short())),
-            locks,
-        }
+        self.look_at = Some((clock::now() + wait, wait));
     }
 
     fn finish(&mut self) -> RunSummary {

@@ -5,14 +5,17 @@
 //!   it) and nothing runs.
 //! - Ready stages that must run wait for a place on their lane, longest remaining path first.
 //! - A stage whose lock another runner holds is set aside and looked at again, while others run.
+//! - A stage whose key a running stage of this run has waits for that one and is then fresh.
 //! - Before a stage runs, the bytes of its inputs are compared with their digests. Missing or
 //!   damaged bytes send their maker back to work, once, and the stage waits for it.
 //! - A failure skips what depends on it and nothing else.
 
+mod crew;
 mod dispatcher;
 mod forecast;
 mod interrupt;
-mod pools;
+mod launch;
+mod needs;
 mod worker;
 
 pub use dispatcher::{NodeState, Options, RunSummary, run};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use crate::artifact::files::Seen;
 use crate::artifact::manifest::{KeyMaterial, Manifest};
-use crate::artifact::{ArtifactState, StageLock, Store, StoreError};
+use crate::artifact::{ArtifactState, StageLock, Store, store};
 use crate::base::{Emitter, clock};
 use crate::stage::{ErasedStage, InputArtifact, OutputDeclaration, StageContext, StageError};
 
@@ -45,7 +46,7 @@ pub(super) struct Work {
 /// How work ended.
 pub(super) enum Outcome {
     /// Published.
-    Made(Manifest),
+    Made(Box<Manifest>),
     /// Inputs' bytes are missing or damaged; their makers have to run again.
     InputsLost(Vec<(NodeIndex, ArtifactState)>),
     /// The stage failed.
@@ -124,7 +125,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         .map_err(StageError::other)?;
     // A log of a stage that went well explains nothing any more.
     let _ = fs::remove_file(&work.log);
-    Ok(Outcome::Made(manifest))
+    Ok(Outcome::Made(Box::new(manifest)))
 }
 
 fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactState)>, StageError> {
@@ -146,7 +147,7 @@ fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactSta
     Ok(lost)
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     panic
         .downcast_ref::<&str>()
         .map(|message| (*message).to_owned())
@@ -154,24 +155,27 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "without a message".to_owned())
 }
 
-/// The message with its causes, each said once.
+/// The message with its causes, each said once, and with help where the disk is the cause.
 fn full_message(error: &StageError) -> String {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
+    let mut is_full = false;
     while let Some(cause) = source {
         let text = cause.to_string();
         if !message.contains(&text) {
             message.push_str(": ");
             message.push_str(&text);
         }
+        is_full |= cause.downcast_ref::<io::Error>().is_some_and(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            )
+        });
         source = cause.source();
     }
-    if let StageError::Other(inner) = error
-        && let Some(StoreError::Io { .. }) = inner.downcast_ref::<StoreError>()
-        && !message.contains("finished work is kept")
-        && message.contains("No space left")
-    {
-        message.push_str("\n  help: free some space and run the same command again");
+    if is_full && !message.contains("help: ") {
+        message.push_str(store::FULL_DISK_HELP);
     }
     message
 }

@@ -77,9 +77,7 @@ impl Experiment {
                         format!("`{name}` is not a method"),
                         suggestion(&name, known.iter().copied()),
                     );
-                } else if vocabulary.planned_methods.contains(&name.as_str())
-                    && !self.pipeline.brings(&name)
-                {
+                } else if !vocabulary.methods.contains(&name.as_str()) && !own.contains(&name) {
                     self.unbuilt.push(name);
                 }
             }

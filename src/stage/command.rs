@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Arity, InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
@@ -20,7 +20,9 @@ use crate::base::Lane;
 pub struct Params {
     /// The program and its arguments. `${inputs.NAME}` and `${outputs.NAME}` become paths; a
     /// gathered input becomes its paths joined by spaces, or, alone in an argument, one argument
-    /// each. For shell syntax write `[sh, -c, "…"]`.
+    /// each. For shell syntax write `[sh, -c, "…"]`. Numbers become texts.
+    #[serde(deserialize_with = "texts")]
+    #[schemars(with = "Vec<Text>")]
     pub command: Vec<String>,
     /// The files or folders it writes, by output name.
     pub outputs: BTreeMap<String, String>,
@@ -30,13 +32,49 @@ pub struct Params {
     /// Threads it uses on the CPU lane.
     #[serde(default = "default_threads")]
     pub threads: usize,
-    /// Environment variables to set. Only these, and PATH, HOME, LANG, TMPDIR, VIRTUAL_ENV,
-    /// LD_LIBRARY_PATH and CUDA_VISIBLE_DEVICES of the caller, are passed on.
-    #[serde(default)]
+    /// Environment variables to set. Only these, and `PATH`, `HOME`, `LANG`, `TMPDIR`,
+    /// `VIRTUAL_ENV`, `LD_LIBRARY_PATH` and `CUDA_VISIBLE_DEVICES` of the caller, are passed on.
+    #[serde(default, deserialize_with = "texts_by_name")]
+    #[schemars(with = "BTreeMap<String, Text>")]
     pub environment: BTreeMap<String, String>,
     /// Raise it when the program changed in a way its inputs do not show.
     #[serde(default)]
     pub version: u32,
+}
+
+/// A text, or a number or truth value that is written as one: `--seed ${seed}` and `SEED: 0` are
+/// what people write.
+#[derive(Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Text {
+    Plain(String),
+    Bool(bool),
+    Number(serde_json::Number),
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        match text {
+            Text::Plain(text) => text,
+            Text::Bool(value) => value.to_string(),
+            Text::Number(number) => number.to_string(),
+        }
+    }
+}
+
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<Text>::deserialize(deserializer)?;
+    Ok(texts.into_iter().map(String::from).collect())
+}
+
+fn texts_by_name<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let texts = BTreeMap::<String, Text>::deserialize(deserializer)?;
+    Ok(texts
+        .into_iter()
+        .map(|(name, text)| (name, text.into()))
+        .collect())
 }
 
 fn default_lane() -> Lane {

@@ -35,7 +35,7 @@ impl StageKind for DataAuditStage {
     type Params = DataAuditParams;
 
     const NAME: &'static str = "data_audit";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Audits a data set: balance, duplicates, leaks, time order, what labels depend on, lengths.";
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("train", "training samples"),
@@ -74,7 +74,7 @@ impl StageKind for DataAuditStage {
         let audit = audit(&splits, auc, limit.as_ref())?;
         for finding in &audit.findings {
             if finding.severity == Severity::Warning {
-                context.emitter().warn(finding.message.clone());
+                context.emitter().warn(finding.text.clone());
             }
         }
         write_json(context.output("audit")?, &audit)

@@ -82,7 +82,8 @@ impl StageKind for Evaluate {
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let path = &context.input("predictions")?.path;
         let predictions = read_predictions(path).map_err(StageError::other)?;
-        for suspicion in suspicions(&predictions) {
+        // Who made the predictions has said so if they are all equal; here it may be by design.
+        for suspicion in suspicions(&predictions, false) {
             context.emitter().warn(suspicion);
         }
         let mut rows = Vec::with_capacity(params.metrics.len());

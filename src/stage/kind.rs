@@ -1,5 +1,6 @@
 //! What a stage kind is: [`StageKind`] for its author, [`ErasedStage`] for the engine.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema};
@@ -19,6 +20,8 @@ pub enum Arity {
     Optional,
     /// One or more (a list, or a gather `over` axes).
     Many,
+    /// Any number, none included.
+    AnyNumber,
     /// Stands for any name, any number: the stage does not know its inputs' names beforehand.
     AnyName,
 }
@@ -51,6 +54,16 @@ impl InputDeclaration {
         Self {
             name,
             arity: Arity::Optional,
+            about,
+        }
+    }
+
+    /// An input that takes any number of artifacts.
+    #[must_use]
+    pub const fn any_number(name: &'static str, about: &'static str) -> Self {
+        Self {
+            name,
+            arity: Arity::AnyNumber,
             about,
         }
     }
@@ -160,17 +173,20 @@ pub trait ErasedStage: Sync {
     /// The first parameter that does not fit.
     fn complete(&self, params: &Value) -> Result<Value, ParamError>;
     /// The part of completed parameters that enters the key.
-    fn key_params(&self, completed: &Value) -> Value;
+    fn key_params<'v>(&self, completed: &'v Value) -> Cow<'v, Value>;
     /// The artifacts made with these completed parameters.
     ///
     /// # Errors
     /// If `completed` was not made by [`ErasedStage::complete`].
     fn outputs(&self, completed: &Value) -> Result<Vec<OutputDeclaration>, ParamError>;
-    /// Where it runs and with how many threads.
+    /// The artifacts it makes, where it runs and with how many threads.
     ///
     /// # Errors
     /// If `completed` was not made by [`ErasedStage::complete`].
-    fn placement(&self, completed: &Value) -> Result<(Lane, usize), ParamError>;
+    fn declare(
+        &self,
+        completed: &Value,
+    ) -> Result<(Vec<OutputDeclaration>, Lane, usize), ParamError>;
     /// Does the work.
     ///
     /// # Errors
@@ -186,6 +202,10 @@ impl<S: StageKind> Erased<S> {
     pub const NEW: Self = Self(PhantomData);
 
     fn typed(params: &Value) -> Result<S::Params, ParamError> {
+        // Keeping track of paths costs more than reading, so only what is wrong is read that way.
+        if let Ok(typed) = <S::Params as serde::Deserialize>::deserialize(params) {
+            return Ok(typed);
+        }
         serde_path_to_error::deserialize::<_, S::Params>(params).map_err(|error| ParamError {
             path: match error.path().to_string() {
                 path if path == "." => String::new(),
@@ -227,7 +247,10 @@ impl<S: StageKind> ErasedStage for Erased<S> {
         })
     }
 
-    fn key_params(&self, completed: &Value) -> Value {
+    fn key_params<'v>(&self, completed: &'v Value) -> Cow<'v, Value> {
+        if S::SKIP.is_empty() && S::SKIP_IF_DEFAULT.is_empty() {
+            return Cow::Borrowed(completed);
+        }
         let mut params = completed.clone();
         let defaults = if S::SKIP_IF_DEFAULT.is_empty() {
             None
@@ -244,15 +267,21 @@ impl<S: StageKind> ErasedStage for Erased<S> {
                 !S::SKIP.contains(&name.as_str()) && !at_default
             });
         }
-        params
+        Cow::Owned(params)
     }
 
     fn outputs(&self, completed: &Value) -> Result<Vec<OutputDeclaration>, ParamError> {
         Self::typed(completed).map(|params| S::outputs(&params))
     }
 
-    fn placement(&self, completed: &Value) -> Result<(Lane, usize), ParamError> {
-        Self::typed(completed).map(|params| (S::lane(&params), S::threads(&params).max(1)))
+    fn declare(
+        &self,
+        completed: &Value,
+    ) -> Result<(Vec<OutputDeclaration>, Lane, usize), ParamError> {
+        Self::typed(completed).map(|params| {
+            let threads = S::threads(&params).max(1);
+            (S::outputs(&params), S::lane(&params), threads)
+        })
     }
 
     fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError> {

@@ -66,16 +66,17 @@ impl StageKind for Predict {
         context.check_cancelled()?;
         let scores = method.score(folder, &samples).map_err(StageError::other)?;
         let unknown = scores.unknown;
+        let predictions = predictions(&samples, &scores.likes);
         if unknown.targets > 0 && unknown.unknown_targets == unknown.targets {
             context.emitter().warn(format!(
                 "{} has never met any of the {} targets: these scores say nothing about items",
                 method.name(),
                 unknown.targets
             ));
-        }
-        let predictions = predictions(&samples, &scores.likes);
-        for suspicion in suspicions(&predictions) {
-            context.emitter().warn(suspicion);
+        } else {
+            for suspicion in suspicions(&predictions, method.ranks()) {
+                context.emitter().warn(suspicion);
+            }
         }
         write_predictions(context.output("predictions")?, &predictions)
             .map_err(StageError::other)?;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{InputArtifact, OutputDeclaration, StageContext, StageError};
+use crate::data::catalogue::catalogue;
 use crate::data::frame::{read_samples_from, write_samples};
 use crate::data::{DataError, Sample, Source, SplitSummary, Splits, Tally};
 
@@ -27,12 +28,13 @@ impl From<DataError> for StageError {
     }
 }
 
-/// `train`, `valid`, `test` as Parquet and `summary` as JSON.
+/// `train`, `valid`, `test` as Parquet, `items` and `summary` as JSON.
 pub(super) fn split_outputs() -> Vec<OutputDeclaration> {
     vec![
         OutputDeclaration::new("train", "train.parquet"),
         OutputDeclaration::new("valid", "valid.parquet"),
         OutputDeclaration::new("test", "test.parquet"),
+        OutputDeclaration::new("items", "items.json"),
         OutputDeclaration::new("summary", "summary.json"),
     ]
 }
@@ -75,6 +77,8 @@ pub(super) fn write_splits(
         write_samples(context.output(name)?, part)?;
         summaries.insert(name.to_owned(), to_value(&SplitSummary::of(part))?);
     }
+    let all = splits.parts().into_iter().flat_map(|(_, part)| part);
+    write_json(context.output("items")?, &to_value(&catalogue(all))?)?;
     for (note, (reason, _)) in account
         .dropped
         .sentences()
@@ -99,7 +103,37 @@ pub(super) fn write_splits(
         "notes": account.notes,
         "splits": summaries,
     });
-    write_json(context.output("summary")?, &summary)
+    let origins: Vec<String> = context
+        .all_inputs()
+        .values()
+        .flatten()
+        .map(|input| format!("{}/", input.origin))
+        .collect();
+    write_json(
+        context.output("summary")?,
+        &without_origins(summary, &origins),
+    )
+}
+
+/// An artifact must not depend on where its inputs lie: files are named within their folder.
+fn without_origins(value: Value, origins: &[String]) -> Value {
+    match value {
+        Value::String(text) => Value::String(
+            origins
+                .iter()
+                .fold(text, |text, origin| text.replace(origin, "")),
+        ),
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| without_origins(item, origins))
+            .collect(),
+        Value::Object(map) => Value::Object(
+            map.into_iter()
+                .map(|(key, value)| (key, without_origins(value, origins)))
+                .collect(),
+        ),
+        other => other,
+    }
 }
 
 /// A value as JSON.

@@ -10,10 +10,11 @@ use serde_json::{Map, Value};
 use super::codec::{write_curve, write_predictions};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::data::Sample;
+use crate::data::catalogue::read_catalogue;
 use crate::data::frame::read_samples;
 use crate::metric::plausible::suspicions;
 use crate::metric::{Metric, Prediction, auc::Auc};
-use crate::recommender::{self, RecommenderError};
+use crate::recommender::{self, FitTask, RecommenderError};
 use crate::train::{Observer, TrainError};
 
 /// The stage kind.
@@ -111,6 +112,7 @@ impl StageKind for TrainRecommender {
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("train", "samples to fit to"),
         InputDeclaration::many("valid", "samples that choose the epoch"),
+        InputDeclaration::any_number("items", "catalogues: items known beforehand"),
     ];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
@@ -141,21 +143,28 @@ impl StageKind for TrainRecommender {
         for part in context.inputs("valid") {
             valid.extend(read_samples(&part.path).map_err(StageError::other)?);
         }
+        let mut items = Vec::new();
+        for part in context.inputs("items") {
+            items.extend(read_catalogue(&part.path)?);
+        }
         let report = method
             .fit(
                 &params.settings,
-                &train,
-                &valid,
-                params.seed,
+                &FitTask {
+                    train: &train,
+                    valid: &valid,
+                    catalogue: &items,
+                    seed: params.seed,
+                    folder: context.output("model")?,
+                },
                 &mut Reporting { context },
-                context.output("model")?,
             )
             .map_err(|error| match error {
                 RecommenderError::Train(TrainError::Cancelled) => StageError::Cancelled,
                 error => StageError::other(error),
             })?;
         let predictions = predictions(&valid, &report.valid_scores);
-        for suspicion in suspicions(&predictions) {
+        for suspicion in suspicions(&predictions, method.ranks()) {
             let emitter = context.emitter();
             emitter.warn(format!("validation rows: {suspicion}"));
         }

@@ -138,6 +138,24 @@ fn label(study: &Study, node: NodeIndex) -> String {
     }
 }
 
+/// Method and case of a stage by its axes: `gru4rec` and `movie, K = 16, seed 0`.
+fn method_and_case(study: &Study, node: NodeIndex) -> (String, String) {
+    let id = &study.graph.graph[node].id;
+    let axes = id.split_once('@').map_or("", |(_, axes)| axes);
+    let mut method = None;
+    let mut case: Vec<String> = Vec::new();
+    for (axis, value) in axes.split(',').filter_map(|axis| axis.split_once('=')) {
+        match axis {
+            "method" => method = Some(value.to_owned()),
+            "k" => case.push(format!("K = {value}")),
+            "seed" => case.push(format!("seed {value}")),
+            _ => case.push(value.to_owned()),
+        }
+    }
+    let method = method.unwrap_or_else(|| study.experiment.pipeline.name.clone());
+    (method, case.join(", "))
+}
+
 fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
     match plan.verdicts[node.index()] {
         Verdict::Fresh { key } => Some(key),
@@ -249,8 +267,10 @@ fn readable(study: &Study, node: NodeIndex, file: &ChoiceFile) -> Option<Choice>
         .filter(|candidate| candidate.axes != file.chosen.axes)
         .map(|candidate| format!("{}: {}", axes(candidate), auc(candidate)))
         .collect();
+    let (method, case) = method_and_case(study, node);
     Some(Choice {
-        case: label(study, node),
+        method,
+        case,
         chosen: axes(&file.chosen),
         because: format!(
             "validation AUC {}; {}",

@@ -171,9 +171,6 @@ impl Study {
     }
 
     /// Runs a plan.
-    ///
-    /// # Errors
-    /// If the store fails in a way that is not one stage's own.
     pub fn run<'s>(
         &'s self,
         plan: &mut Plan<'s>,
@@ -181,21 +178,14 @@ impl Study {
         fail_fast: bool,
         interrupt: &Interrupt,
         sink: &mut dyn FnMut(EventKind),
-    ) -> Result<RunSummary, StudyError> {
+    ) -> RunSummary {
         let options = Options {
             experiment: self.experiment.name.clone(),
             jobs,
             fail_fast,
             logs: self.folders.logs(),
         };
-        Ok(schedule::run(
-            &self.graph,
-            plan,
-            &self.store,
-            &options,
-            interrupt,
-            sink,
-        )?)
+        schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink)
     }
 
     /// Finds a stage by id, or says which id is nearest.

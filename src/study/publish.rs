@@ -121,7 +121,17 @@ fn provenance(study: &Study) -> BTreeMap<String, String> {
             study.experiment.pipeline.name.clone(),
         ),
     ]);
-    for domain in ["movie", "book"] {
+    let grid = &study.experiment.grid;
+    let is_used = |domain: &str| {
+        let axes = ["train", "test"].into_iter();
+        axes.filter_map(|axis| grid.axis(axis))
+            .flat_map(|axis| &grid.axes[axis].values)
+            .any(|value| [domain, "both"].contains(&value.to_string().as_str()))
+    };
+    for domain in ["movie", "book"]
+        .into_iter()
+        .filter(|domain| is_used(domain))
+    {
         if let Some(source) = study
             .experiment
             .variables

@@ -162,7 +162,8 @@ pub(crate) fn input(results: &ResultSet) -> ReportInput<'_> {
         }),
     );
     input.choices.push(Choice {
-        case: "gru4rec, movie, K = 16".to_owned(),
+        method: "gru4rec".to_owned(),
+        case: "movie, K = 16, seed 0".to_owned(),
         chosen: "weight_decay = 1e-5".to_owned(),
         because: "validation AUC 0.531, next 0.529".to_owned(),
     });

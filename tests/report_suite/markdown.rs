@@ -17,36 +17,35 @@ fn the_comparison_table_of_the_fixture() {
 
     ### AUC × 100
 
-    | system          |                          K = 16 |                                 K = 64 |                         K = 256 |
-    | --------------- | ------------------------------: | -------------------------------------: | ------------------------------: |
-    | majority        |                           50.00 |                                  50.00 |                           50.00 |
-    | item mean       |                    52.04 ± 0.32 |                           54.03 ± 0.32 |                    56.04 ± 0.32 |
-    | share of likes  |                           68.90 |                                  68.90 |                           68.90 |
-    | ─────────────── | ─────────────────────────────── | ────────────────────────────────────── | ─────────────────────────────── |
-    | GRU4Rec         |      49.62 ± 1.08 (paper 49.07) |             50.82 ± 1.08 (paper 49.87) |      52.02 ± 1.08 (paper 52.89) |
-    | Caser           |                 — (paper 49.68) |                        — (paper 51.06) |                 — (paper 54.20) |
-    | SASRec          |      50.02 ± 0.76 (paper 50.43) | 50.56 ± 0.62 [2/3 seeds] (paper 50.48) |      51.82 ± 0.76 (paper 52.25) |
-    | DROS            |      50.76 ± 0.54 (paper 50.76) |             51.86 ± 0.54 (paper 51.54) |      52.96 ± 0.54 (paper 54.07) |
-    | TALLRec (AT)    |                           56.10 |                                  56.10 |                           56.10 |
-    | TALLRec (RT)    |                    63.18 ± 1.62 |                           66.67 ± 1.62 |                    70.17 ± 1.62 |
-    | TALLRec (AT+RT) | **65.38 ± 1.08** (paper 67.24†) |        **68.48 ± 1.08** (paper 67.48†) | **71.58 ± 1.08** (paper 71.98†) |
+    | system           |                          K = 16 |                                 K = 64 |                         K = 256 |
+    | ---------------- | ------------------------------: | -------------------------------------: | ------------------------------: |
+    | *majority*       |                           50.00 |                                  50.00 |                           50.00 |
+    | *item mean*      |                    52.04 ± 0.32 |                           54.03 ± 0.32 |                    56.04 ± 0.32 |
+    | *share of likes* |                           68.90 |                                  68.90 |                           68.90 |
+    | GRU4Rec          |      49.62 ± 1.08 (paper 49.07) |             50.82 ± 1.08 (paper 49.87) |      52.02 ± 1.08 (paper 52.89) |
+    | Caser            |                 — (paper 49.68) |                        — (paper 51.06) |                 — (paper 54.20) |
+    | SASRec           |      50.02 ± 0.76 (paper 50.43) | 50.56 ± 0.62 [2/3 seeds] (paper 50.48) |      51.82 ± 0.76 (paper 52.25) |
+    | DROS             |      50.76 ± 0.54 (paper 50.76) |             51.86 ± 0.54 (paper 51.54) |      52.96 ± 0.54 (paper 54.07) |
+    | TALLRec (AT)     |                           56.10 |                                  56.10 |                           56.10 |
+    | TALLRec (RT)     |                    63.18 ± 1.62 |                           66.67 ± 1.62 |                    70.17 ± 1.62 |
+    | TALLRec (AT+RT)  | **65.38 ± 1.08** (paper 67.24†) |        **68.48 ± 1.08** (paper 67.48†) | **71.58 ± 1.08** (paper 71.98†) |
 
     AUC × 100 (over all rows of the split, higher is better); test split; mean ± sample standard deviation over 2–3 seeds; n = 1000 rows.
 
+    - italic: trivial baselines; bold: the best system of a column, by mean alone
     - does not depend on K, same value in every column: majority, share of likes, TALLRec (AT)
     - — no result: Caser
     - not better than the best trivial baseline (share of likes, 68.90): GRU4Rec; SASRec; DROS; TALLRec (AT); TALLRec (RT) at K = 16 and 64; TALLRec (AT+RT) at K = 16 and 64
 
     ### UAUC × 100
 
-    | system          |           K = 16 |           K = 64 |          K = 256 |
-    | --------------- | ---------------: | ---------------: | ---------------: |
-    | share of likes  |            53.00 |            53.00 |            53.00 |
-    | ─────────────── | ──────────────── | ──────────────── | ──────────────── |
-    | GRU4Rec         |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
-    | TALLRec (AT+RT) | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
+    | system           |           K = 16 |           K = 64 |          K = 256 |
+    | ---------------- | ---------------: | ---------------: | ---------------: |
+    | *share of likes* |            53.00 |            53.00 |            53.00 |
+    | GRU4Rec          |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
+    | TALLRec (AT+RT)  | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
 
-    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 3 seeds; n = 1000 rows.
+    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 3 seeds; n = 1000 users.
 
     - not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
 
@@ -63,22 +62,22 @@ fn the_comparison_table_of_the_fixture() {
 
     ### AUC × 100
 
-    | system          |                                 K = 16 |                          K = 64 |                         K = 256 |
-    | --------------- | -------------------------------------: | ------------------------------: | ------------------------------: |
-    | majority        |                                  50.00 |                           50.00 |                           50.00 |
-    | item mean       |                           51.03 ± 0.32 |                    53.03 ± 0.32 |                    55.04 ± 0.32 |
-    | share of likes  |                                  68.90 |                           68.90 |                           68.90 |
-    | ─────────────── | ────────────────────────────────────── | ─────────────────────────────── | ─────────────────────────────── |
-    | GRU4Rec         | 48.05 ± 0.64 [2/3 seeds] (paper 48.95) |      49.82 ± 1.08 (paper 49.64) |      51.02 ± 1.08 (paper 49.86) |
-    | Caser           |                        — (paper 49.84) |                 — (paper 49.72) |                 — (paper 49.57) |
-    | SASRec          |             50.02 ± 0.76 (paper 49.48) |      50.92 ± 0.76 (paper 50.06) |      51.82 ± 0.76 (paper 50.20) |
-    | DROS            |             50.26 ± 0.54 (paper 49.28) |      51.36 ± 0.54 (paper 49.13) |                 — (paper 49.13) |
-    | TALLRec (AT)    |                                  52.10 |                           52.10 |                           52.10 |
-    | TALLRec (RT)    |                           59.17 ± 1.62 |                    62.68 ± 1.62 |                    66.18 ± 1.62 |
-    | TALLRec (AT+RT) |         **61.38 ± 1.08** (paper 56.36) | **64.48 ± 1.08** (paper 60.39†) | **67.58 ± 1.08** (paper 64.38†) |
+    | system           |                                 K = 16 |                          K = 64 |                         K = 256 |
+    | ---------------- | -------------------------------------: | ------------------------------: | ------------------------------: |
+    | *majority*       |                                  50.00 |                           50.00 |                           50.00 |
+    | *item mean*      |                           51.03 ± 0.32 |                    53.03 ± 0.32 |                    55.04 ± 0.32 |
+    | *share of likes* |                                  68.90 |                           68.90 |                           68.90 |
+    | GRU4Rec          | 48.05 ± 0.64 [2/3 seeds] (paper 48.95) |      49.82 ± 1.08 (paper 49.64) |      51.02 ± 1.08 (paper 49.86) |
+    | Caser            |                        — (paper 49.84) |                 — (paper 49.72) |                 — (paper 49.57) |
+    | SASRec           |             50.02 ± 0.76 (paper 49.48) |      50.92 ± 0.76 (paper 50.06) |      51.82 ± 0.76 (paper 50.20) |
+    | DROS             |             50.26 ± 0.54 (paper 49.28) |      51.36 ± 0.54 (paper 49.13) |                 — (paper 49.13) |
+    | TALLRec (AT)     |                                  52.10 |                           52.10 |                           52.10 |
+    | TALLRec (RT)     |                           59.17 ± 1.62 |                    62.68 ± 1.62 |                    66.18 ± 1.62 |
+    | TALLRec (AT+RT)  |         **61.38 ± 1.08** (paper 56.36) | **64.48 ± 1.08** (paper 60.39†) | **67.58 ± 1.08** (paper 64.38†) |
 
     AUC × 100 (over all rows of the split, higher is better); test split; mean ± sample standard deviation over 3 seeds; n = 2427 rows.
 
+    - italic: trivial baselines; bold: the best system of a column, by mean alone
     - does not depend on K, same value in every column: majority, share of likes, TALLRec (AT)
     - — no result: Caser; DROS at K = 256
     - undefined for at least one seed, which the mean leaves out: GRU4Rec at K = 16 (AUC × 100 is undefined when all its rows have the same label, or a score is missing)
@@ -86,14 +85,13 @@ fn the_comparison_table_of_the_fixture() {
 
     ### UAUC × 100
 
-    | system          |           K = 16 |           K = 64 |          K = 256 |
-    | --------------- | ---------------: | ---------------: | ---------------: |
-    | share of likes  |            53.00 |            53.00 |            53.00 |
-    | ─────────────── | ──────────────── | ──────────────── | ──────────────── |
-    | GRU4Rec         |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
-    | TALLRec (AT+RT) | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
+    | system           |           K = 16 |           K = 64 |          K = 256 |
+    | ---------------- | ---------------: | ---------------: | ---------------: |
+    | *share of likes* |            53.00 |            53.00 |            53.00 |
+    | GRU4Rec          |     50.32 ± 1.08 |     50.72 ± 1.08 |     51.12 ± 1.08 |
+    | TALLRec (AT+RT)  | **53.98 ± 1.08** | **55.18 ± 1.08** | **56.38 ± 1.08** |
 
-    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 3 seeds; n = 2427 rows.
+    UAUC × 100 (per user, then averaged over users who have both labels, higher is better); test split; mean ± sample standard deviation over 3 seeds; n = 2427 users.
 
     - not better than the best trivial baseline (share of likes, 53.00): GRU4Rec
 
@@ -183,8 +181,9 @@ fn the_page_of_the_fixture() {
 
     ### movie
 
-    - warning: the test split has 16 users only
-    - note: 2 users straddle a cut
+    What to doubt about these data stands in the summary.
+
+    - 2 users straddle a cut
 
     | what            | value |
     | --------------- | ----: |
@@ -192,16 +191,26 @@ fn the_page_of_the_fixture() {
 
     rows:
 
-    | rows  | rows | users |  likes |
-    | ----- | ---: | ----: | -----: |
-    | train | 8000 |    80 | 0.5731 |
-    | test  | 1000 |    16 | 0.5122 |
+    | what  |  train |   test |
+    | ----- | -----: | -----: |
+    | rows  |   8000 |   1000 |
+    | users |     80 |     16 |
+    | likes | 0.5731 | 0.5122 |
 
     ## Choices by search
 
-    | case                   | chosen              | because                          |
-    | ---------------------- | ------------------- | -------------------------------- |
-    | gru4rec, movie, K = 16 | weight_decay = 1e-5 | validation AUC 0.531, next 0.529 |
+    | system  | chosen              | cases  |
+    | ------- | ------------------- | ------ |
+    | GRU4Rec | weight_decay = 1e-5 | 1 of 1 |
+
+    <details>
+    <summary>1 choice, one by one</summary>
+
+    | system  | case                  | chosen              | because                          |
+    | ------- | --------------------- | ------------------- | -------------------------------- |
+    | GRU4Rec | movie, K = 16, seed 0 | weight_decay = 1e-5 | validation AUC 0.531, next 0.529 |
+
+    </details>
 
     ## Fidelity
 
@@ -244,10 +253,11 @@ fn one_seed_and_one_system_say_so() {
     | system |    K = 16 |
     | ------ | --------: |
     | Caser  | undefined |
-    | SASRec | **61.20** |
+    | SASRec |     61.20 |
 
     AUC × 100 (over all rows of the split, higher is better); test split; 1 seed, so no standard deviation; n = 1000 rows.
 
+    - no trivial baseline stands beside the systems; bold: the best system of a column, by mean alone
     - undefined for at least one seed, which the mean leaves out: Caser (AUC × 100 is undefined when all its rows have the same label, or a score is missing)
     ");
 }

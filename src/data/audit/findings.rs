@@ -22,17 +22,17 @@ pub(super) fn findings(audit: &Audit, token_limit: Option<usize>) -> Vec<Finding
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn warn(&mut self, message: String) {
+    fn warn(&mut self, text: String) {
         self.0.push(Finding {
             severity: Severity::Warning,
-            message,
+            text,
         });
     }
 
-    fn note(&mut self, message: String) {
+    fn note(&mut self, text: String) {
         self.0.push(Finding {
             severity: Severity::Note,
-            message,
+            text,
         });
     }
 }

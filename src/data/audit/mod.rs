@@ -39,7 +39,7 @@ pub struct Finding {
     /// How worrying.
     pub severity: Severity,
     /// What was found, and what it means.
-    pub message: String,
+    pub text: String,
 }
 
 /// How worrying a finding is.

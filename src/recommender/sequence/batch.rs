@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn histories_are_cut_padded_and_counted() {
         let known = sample(&[("a", true), ("b", false)], "c");
-        let vocabulary = Vocabulary::of([&known]);
+        let vocabulary = Vocabulary::of(&[], [&known]);
         assert_eq!(vocabulary.rows(), 4);
         let encoder = |padding| Encoder {
             vocabulary: &vocabulary,
@@ -211,7 +211,7 @@ mod tests {
         let one = sample(&[("1", true)], "2");
         let mut other = one.clone();
         other.domain = Domain::Movie;
-        let vocabulary = Vocabulary::of([&one]);
+        let vocabulary = Vocabulary::of(&[], [&one]);
         assert_eq!(vocabulary.number(Domain::Book, &one.target), 2);
         assert_eq!(vocabulary.number(Domain::Movie, &other.target), UNKNOWN);
         let folder = tempfile::tempdir().expect("folder");

@@ -9,7 +9,7 @@ use crate::base::Random;
 use crate::data::Sample;
 use crate::nn::activation::probability;
 use crate::nn::{NnError, VariableBuilder, Variables};
-use crate::recommender::{FitReport, RecommenderError, Scores};
+use crate::recommender::{FitReport, FitTask, RecommenderError, Scores};
 use crate::train::{FitOptions, Loss, Observer, Silent, Trainable, fit, fit::score_all};
 
 /// A network that says for each row of a batch how much the target will be liked.
@@ -97,11 +97,10 @@ pub fn fit_network<N: Network>(
     settings: &N::Settings,
     loss: Loss,
     options: &FitOptions,
-    (train, valid): (&[Sample], &[Sample]),
+    task: &FitTask<'_>,
     observer: &mut dyn Observer,
-    folder: &Path,
 ) -> Result<FitReport, RecommenderError> {
-    let vocabulary = Vocabulary::of(train.iter().chain(valid));
+    let vocabulary = Vocabulary::of(task.catalogue, task.train.iter().chain(task.valid));
     let (length, padding) = N::history(settings);
     let encoder = Encoder {
         vocabulary: &vocabulary,
@@ -110,10 +109,12 @@ pub fn fit_network<N: Network>(
     };
     let builder = VariableBuilder::from_seed(options.seed, &Device::Cpu);
     let model = Model::<N>::new(settings, vocabulary.rows(), loss, builder)?;
-    let (train, valid) = (encoder.encode(train).0, encoder.encode(valid).0);
+    let (train, valid) = (encoder.encode(task.train).0, encoder.encode(task.valid).0);
     let fitted = fit(&model, &train, &valid, options, observer)?;
-    vocabulary.save(folder)?;
-    model.variables.save(&folder.join("model.safetensors"))?;
+    vocabulary.save(task.folder)?;
+    model
+        .variables
+        .save(&task.folder.join("model.safetensors"))?;
     Ok(FitReport {
         curve: fitted.curve,
         best_epoch: fitted.best_epoch,

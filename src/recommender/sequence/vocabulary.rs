@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use crate::data::catalogue::CatalogueItem;
 use crate::data::{Domain, Item, Sample};
 use crate::recommender::RecommenderError;
 use crate::recommender::error::{read_json, write_json};
 
 /// The items a model has an embedding for, numbered from 1 in the order of their keys.
 ///
-/// The field's code (DROS, `RecBole`) gives every item of a catalogue known beforehand a row; the
-/// rows no training sample touches keep their initial values (and decay with L2). Samples do
-/// not bring a catalogue, so here it is every item the training and validation samples mention,
-/// as history or target, labels unseen. Number 0 is *unknown*: an item met only at scoring
-/// shares its row with all others like it, which no training sample touches either. How often
-/// that happens is counted and reported.
+/// The field's code (DROS, RecBole) gives every item of a catalogue known beforehand a row; rows
+/// that no training sample touches keep their initial values and decay with L2. So does this.
+/// Items of the samples that the catalogue lacks are added. Number 0 is *unknown*: an item met
+/// only at scoring, of another domain for instance, shares its row with all others like it. How
+/// often that happens is counted and reported.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Vocabulary {
     numbers: BTreeMap<String, u32>,
@@ -34,9 +34,15 @@ pub fn item_key(domain: Domain, item: &Item) -> String {
 }
 
 impl Vocabulary {
-    /// Numbers all items of some samples.
-    pub fn of<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Self {
-        let mut keys = BTreeSet::new();
+    /// Numbers all items of a catalogue and of some samples.
+    pub fn of<'a>(
+        catalogue: &[CatalogueItem],
+        samples: impl IntoIterator<Item = &'a Sample>,
+    ) -> Self {
+        let mut keys: BTreeSet<String> = catalogue
+            .iter()
+            .map(|known| item_key(known.domain, &known.item))
+            .collect();
         for sample in samples {
             keys.insert(item_key(sample.domain, &sample.target));
             for rated in &sample.history {

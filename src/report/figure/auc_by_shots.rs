@@ -78,6 +78,17 @@ struct Panel {
     series: Vec<Series>,
 }
 
+impl Panel {
+    /// Whether more than one system has error bars that could cover each other.
+    fn sets_apart(&self) -> bool {
+        let drawn = self.series.iter();
+        drawn
+            .filter(|one| one.system.group() == Group::System && !one.points.is_empty())
+            .count()
+            > 1
+    }
+}
+
 /// All that is drawn, with nothing left to decide.
 #[derive(Debug, Clone)]
 struct Chart {
@@ -154,10 +165,12 @@ impl Chart {
             subtitle: if seeds < 2 {
                 "1 seed, so no spread is shown".to_owned()
             } else {
-                format!(
-                    "mean over {seeds} seeds, bars: ± 1 sample standard deviation; systems are \
-                     set apart at each K to keep bars visible"
-                )
+                let apart = if panels.iter().any(Panel::sets_apart) {
+                    "; systems are set apart at each K to keep bars visible"
+                } else {
+                    ""
+                };
+                format!("mean over {seeds} seeds, bars: ± 1 sample standard deviation{apart}")
             },
             y_label: format!("{} (test split)", style.heading(MAIN_METRIC)),
             columns: panels

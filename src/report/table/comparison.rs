@@ -1,8 +1,9 @@
 //! Every system at every K, per train and test domain: the paper's Table 3 with what it leaves
 //! out beside it.
 //!
-//! Trivial baselines stand above a rule; the best system of a column is bold, never a baseline,
-//! so that bold answers "which model" and the lines below answer "is a model worth it". The
+//! Trivial baselines come first, in italics; the best of several systems in a column is bold,
+//! never a baseline, so that bold answers "which model" and the lines below answer "is a model
+//! worth it". The
 //! paper's number stands in parentheses where there is one for the same case. AUC comes first and
 //! in full, other metrics follow in the same form without the paper.
 
@@ -125,13 +126,11 @@ impl Block<'_> {
         header.extend(self.shots.iter().map(|&k| words::shots(k)));
         let mut table = MarkdownTable::of_numbers(header);
         let best: Vec<Option<String>> = self.shots.iter().map(|&k| self.best(k)).collect();
-        let mut last: Option<Group> = None;
         for system in &self.systems {
-            if last.is_some_and(|group| group != system.group()) {
-                table.rule();
-            }
-            last = Some(system.group());
-            let mut cells = vec![system.to_string()];
+            let mut cells = vec![match system.group() {
+                Group::Trivial => format!("*{system}*"),
+                Group::System => system.to_string(),
+            }];
             for (&k, best) in self.shots.iter().zip(&best) {
                 cells.push(self.text(system, k, best.as_deref()));
             }
@@ -140,12 +139,18 @@ impl Block<'_> {
         table
     }
 
-    /// The best mean among the systems as it is shown: what looks equal is a tie.
+    /// The best mean among several systems as it is shown: what looks equal is a tie.
     fn best(&self, k: Option<u64>) -> Option<String> {
-        self.systems
-            .iter()
+        let systems = self.systems.iter();
+        let means: Vec<f64> = systems
             .filter(|system| system.group() == Group::System)
             .filter_map(|system| self.entry(system, k)?.summary.mean())
+            .collect();
+        if means.len() < 2 {
+            return None;
+        }
+        means
+            .into_iter()
             .reduce(|best, mean| {
                 if is_better(self.style, mean, best) {
                     mean
@@ -207,7 +212,7 @@ impl Block<'_> {
         }
     }
 
-    /// Metric, unit, split, seeds and rows in one line.
+    /// Metric, unit, split, seeds and what n counts, in one line.
     fn what_it_is(&self) -> String {
         let present: Vec<Entry<'_>> = self.present().map(|(_, _, entry)| entry).collect();
         // What does not depend on K may need one seed only; it does not speak for the rest.
@@ -229,10 +234,11 @@ impl Block<'_> {
             None => "",
         };
         format!(
-            "{} ({}{direction}); {} split; {spread}; n = {rows} rows.",
+            "{} ({}{direction}); {} split; {spread}; n = {rows} {}.",
             self.style.heading(self.name),
             self.style.unit,
             self.view.split(),
+            self.style.counts,
         )
     }
 
@@ -248,6 +254,7 @@ impl Block<'_> {
         let mut notes = Vec::new();
         // Below the main table these were said already.
         if self.name == MAIN_METRIC {
+            notes.push(self.how_to_read());
             notes.extend(self.repeated_note());
             notes.extend(self.single_seed_note());
         }
@@ -255,6 +262,23 @@ impl Block<'_> {
         notes.extend(self.undefined_note());
         notes.extend(self.not_better_note());
         notes
+    }
+
+    fn how_to_read(&self) -> String {
+        let of_group = |group: Group| {
+            let systems = self.systems.iter();
+            systems.filter(|system| system.group() == group).count()
+        };
+        let italic = if of_group(Group::Trivial) > 0 {
+            "italic: trivial baselines"
+        } else {
+            "no trivial baseline stands beside the systems"
+        };
+        if of_group(Group::System) > 1 {
+            format!("{italic}; bold: the best system of a column, by mean alone")
+        } else {
+            italic.to_owned()
+        }
     }
 
     fn repeated_note(&self) -> Option<String> {

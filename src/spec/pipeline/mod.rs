@@ -187,42 +187,17 @@ impl Pipeline {
         names
     }
 
-    /// Names that conditions compare `method` with.
+    /// Methods this pipeline brings itself: names that cases compare `method` with.
     #[must_use]
     pub fn methods(&self) -> Vec<String> {
         self.stages
             .iter()
-            .flat_map(|stage| {
-                stage
-                    .cases
-                    .iter()
-                    .map(|case| &case.when)
-                    .chain([&stage.when])
-            })
-            .flat_map(Condition::methods)
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// Whether a program of the user's (`kind: command`) does the work of a method. A condition on
-    /// a method alone does not mean that: the shipped pipeline has some for methods to come.
-    #[must_use]
-    pub fn brings(&self, method: &str) -> bool {
-        self.stages.iter().any(|stage| {
-            stage.cases.iter().any(|case| {
-                case.kind.0 == "command"
-                    && (stage.when.methods().chain(case.when.methods())).any(|name| name == method)
-            })
-        })
-    }
-}
-
-impl Condition {
-    fn methods(&self) -> impl Iterator<Item = &str> {
-        self.tests
-            .iter()
+            .flat_map(|stage| &stage.cases)
+            .flat_map(|case| &case.when.tests)
             .filter(|(reference, _)| reference.written() == "method")
             .flat_map(|(_, values)| values.iter().filter_map(Value::as_str))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
