@@ -18,9 +18,9 @@ fn shipped() -> Lab {
 }
 
 /// Writes a file of the synthetic world as a user's own.
-fn own_file(lab: &Lab, from: &str, to: &str, change: impl Fn(String) -> Vec<u8>) {
+fn own_file(lab: &Lab, from: &str, to: &str, change: impl Fn(Vec<u8>) -> Vec<u8>) {
     let outcome = lab.run_list(&["cat", EXPERIMENT, from]).fine();
-    lab.write(to, change(outcome.out));
+    lab.write(to, change(outcome.bytes));
 }
 
 /// Nothing may be left in the store's working folders.
@@ -65,15 +65,12 @@ fn k_above_the_training_set() {
 fn ratings_cut_off() {
     let lab = shipped();
     lab.run_list(&["run", EXPERIMENT, "--quiet"]).fine();
-    own_file(
-        &lab,
-        "world/movie/u.item",
-        "films/u.item",
-        String::into_bytes,
-    );
-    own_file(&lab, "world/movie/u.data", "films/u.data", |text| {
-        let middle = text.lines().take(200).map(str::len).sum::<usize>() + 200;
-        text.as_bytes()[..middle - 12].to_vec()
+    own_file(&lab, "world/movie/u.item", "films/u.item", |bytes| bytes);
+    own_file(&lab, "world/movie/u.data", "films/u.data", |bytes| {
+        // In the middle of a line, as a full disk leaves it.
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n').take(200);
+        let whole: usize = lines.map(<[u8]>::len).sum();
+        bytes[..whole - 12].to_vec()
     });
     let before = lab.files(".runner/store/manifests");
     let outcome = lab.run_list(&["run", EXPERIMENT, "--set", "data.movie.path=films"]);
@@ -91,13 +88,16 @@ fn books_in_another_encoding() {
         &lab,
         "world/book/BX-Book-Ratings.csv",
         "books/BX-Book-Ratings.csv",
-        String::into_bytes,
+        |bytes| bytes,
     );
     own_file(
         &lab,
         "world/book/BX-Books.csv",
         "books/BX-Books.csv",
-        |text| text.replacen("the", "thé", 3).into_bytes(),
+        |bytes| {
+            let text: String = bytes.into_iter().map(char::from).collect();
+            text.replacen("The ", "Thé ", 3).into_bytes()
+        },
     );
     lab.edit(EXPERIMENT, "domain: movie", "domain: book");
     let outcome = lab.run_list(&["run", EXPERIMENT, "--set", "data.book.path=books"]);

@@ -26,6 +26,8 @@ pub struct Outcome {
     pub code: i32,
     pub out: String,
     pub err: String,
+    /// Standard output as it came.
+    pub bytes: Vec<u8>,
 }
 
 pub const EXPERIMENT: &str = "experiments/small.yaml";
@@ -89,6 +91,7 @@ impl Lab {
             code: output.status.code().unwrap_or(-1),
             out: self.without_path(&output.stdout),
             err: self.without_path(&output.stderr),
+            bytes: output.stdout,
         }
     }
 
