@@ -1,6 +1,9 @@
 //! What holds of every grid, override, template and file, whatever is written.
 
+#![expect(clippy::panic, reason = "a test may fail where it stands")]
+
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -150,7 +153,7 @@ proptest! {
         let mut text = start.clone();
         let mut expected = start;
         for (name, after) in &parts {
-            text.push_str(&format!("${{{name}}}{after}"));
+            let _ = write!(text, "${{{name}}}{after}");
             match &values[name] {
                 Value::String(value) => expected.push_str(value),
                 value => expected.push_str(&value.to_string()),

@@ -1,5 +1,6 @@
 //! Arguments that commands share.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -86,12 +87,45 @@ impl ExperimentArguments {
         }
     }
 
+    /// The command that runs this experiment with these changes.
+    pub(super) fn run_command(&self) -> String {
+        let mut command = format!("runner run {}", quoted(&self.experiment.to_string_lossy()));
+        for (flag, values) in [("--set", &self.set), ("--only", &self.only)] {
+            for value in values {
+                let _ = write!(command, " {flag} {}", quoted(value));
+            }
+        }
+        command
+    }
+
     pub(super) fn open(&self, global: &Global) -> Result<Study, CliError> {
         Ok(Study::open(&self.request(), global.folders())?)
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Threads to use when nobody says.
 pub(super) fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("grid.k=16,64"), "grid.k=16,64");
+        assert_eq!(quoted("grid.k=[16, 64]"), "'grid.k=[16, 64]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

@@ -12,6 +12,7 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 #[must_use]
 pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
     let mut definitions = Definitions::default();
+    definitions.0.insert(VALUES.to_owned(), values_definition());
     let mut about = |key: &str| match key {
         "experiment" => json!({
             "type": "string", "pattern": "^[A-Za-z0-9_-]+$",
@@ -88,7 +89,15 @@ fn point_to(owner: &str, schema: &mut Value) {
     }
 }
 
+/// Refers to [`VALUES`].
 fn values() -> Value {
+    json!({"$ref": format!("#/$defs/{VALUES}")})
+}
+
+/// Name of the definition of what an axis can hold.
+const VALUES: &str = "values";
+
+fn values_definition() -> Value {
     json!({
         "anyOf": [
             {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
@@ -126,22 +135,19 @@ fn grid(vocabulary: Vocabulary) -> Value {
                 .chain(vocabulary.planned_methods)
                 .copied()
                 .collect();
-            let own_axes: Map<String, Value> = names
-                .iter()
-                .map(|name| {
-                    let axes = json!({
-                        "type": ["object", "null"],
-                        "description": "Its own axes: `variant` gives rows of their own, any other is a hyper-parameter searched on validation.",
-                        "properties": {"variant": {"type": "array", "items": {"enum": VARIANTS}}},
-                        "additionalProperties": values(),
-                    });
-                    ((*name).to_owned(), axes)
-                })
-                .collect();
+            let own_axes = json!({
+                "type": ["object", "null"],
+                "description": "Its own axes: `variant` gives rows of their own, any other is a hyper-parameter searched on validation.",
+                "properties": {"variant": {"type": "array", "items": {"enum": VARIANTS}}},
+                "additionalProperties": values(),
+            });
             let one = json!({
                 "anyOf": [
                     {"type": "string", "examples": names},
-                    {"type": "object", "properties": own_axes},
+                    {
+                        "type": "object", "propertyNames": {"examples": names},
+                        "additionalProperties": own_axes,
+                    },
                 ]
             });
             schema = json!({"anyOf": [{"type": "array", "items": one}, one]});
