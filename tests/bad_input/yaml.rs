@@ -40,9 +40,11 @@ fn hardly_a_file() {
 #[test]
 fn deep_nesting() {
     let brackets = "[".repeat(10_000);
-    let indented: String = (0..10_000)
-        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
-        .collect();
+    let mut indented = String::new();
+    for depth in 0..10_000 {
+        indented.push_str(&" ".repeat(depth));
+        indented.push_str("a:\n");
+    }
     assert_redacted!(
         "deep_nesting",
         [brackets, indented]
