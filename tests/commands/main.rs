@@ -444,9 +444,9 @@ fn shipped_experiments_can_be_planned() {
             .expect("below")
             .display()
             .to_string();
-        if !Path::new(&path)
+        if Path::new(&path)
             .extension()
-            .is_some_and(|extension| extension == "yaml")
+            .is_none_or(|extension| extension != "yaml")
         {
             continue;
         }
