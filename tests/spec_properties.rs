@@ -1,6 +1,10 @@
 //! What holds of every grid, override, template and file, whatever is written.
 
-#![expect(clippy::panic, reason = "a test may fail where it stands")]
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may fail where it stands"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
