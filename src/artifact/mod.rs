@@ -7,7 +7,7 @@
 //! | `format` | [`Store::open`] | version of this layout |
 //! | `manifests/ab/<key>.json` | [`Store::publish`] | what a stage made; its presence is the commit |
 //! | `artifacts/ab/<digest>` | [`Store::publish`] | a file or a folder, never changed |
-//! | `locks/<key>` | [`Store::try_lock`] | held by the runner that makes this stage |
+//! | `locks/<key>` | [`Store::try_lock`] | a link to the lock of the runner that makes this stage |
 //! | `tmp/run-<name>/` | [`Scratch`] | work under way; swept when its runner is gone |
 //! | `latest/<experiment>.jsonl` | [`latest`] | last key, timing and outputs of each stage id, for plans and `why` |
 //! | `files.json` | [`files`] | digests of the user's files by size and time |

@@ -5,11 +5,12 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::lock::StageLock;
+use super::lock::{RunnerLock, StageLock, remove_if_dead};
 
 /// Orphans without a lock are left alone for this long (seconds), in case they are not orphans.
 const PATIENCE_S: u64 = 60;
@@ -19,7 +20,9 @@ const PATIENCE_S: u64 = 60;
 pub(super) struct Workbench {
     folder: PathBuf,
     next: AtomicU64,
-    _lock: StageLock,
+    /// Empty folders, to be used again: freeing and making inodes is what costs.
+    idle: Mutex<Vec<PathBuf>>,
+    lock: Arc<RunnerLock>,
 }
 
 impl Workbench {
@@ -30,12 +33,13 @@ impl Workbench {
             let path = tempfile::Builder::new()
                 .prefix("run-")
                 .suffix(".lock")
+                .permissions(fs::Permissions::from_mode(0o666))
                 .tempfile_in(parent)?
                 .into_temp_path()
                 .keep()
                 .map_err(|error| error.error)?;
             // A sweep may hold it for a moment, and removes it then.
-            let Some(lock) = StageLock::try_acquire(&path, false)? else {
+            let Some(lock) = RunnerLock::hold(&path)? else {
                 continue;
             };
             let folder = path.with_extension("");
@@ -43,7 +47,8 @@ impl Workbench {
             return Ok(Arc::new(Self {
                 folder,
                 next: AtomicU64::new(0),
-                _lock: lock,
+                idle: Mutex::default(),
+                lock: Arc::new(lock),
             }));
         }
     }
@@ -54,13 +59,22 @@ impl Workbench {
         self.folder.join(number.to_string())
     }
 
+    /// Takes the lock of a stage; `None` if another runner has it.
+    pub(super) fn try_lock(&self, path: &Path) -> io::Result<Option<StageLock>> {
+        StageLock::link(path, &self.lock)
+    }
+
     /// Makes a folder for one stage.
     pub(super) fn scratch(self: &Arc<Self>) -> io::Result<Scratch> {
         let path = self.fresh_path();
-        fs::create_dir(&path)?;
+        let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
+        // Under a new name: a program left over from the stage before finds nothing at the old.
+        if !idle.is_some_and(|idle| fs::rename(idle, &path).is_ok()) {
+            fs::create_dir(&path)?;
+        }
         Ok(Scratch {
             path,
-            _bench: Arc::clone(self),
+            bench: Arc::clone(self),
         })
     }
 }
@@ -71,11 +85,11 @@ impl Drop for Workbench {
     }
 }
 
-/// A folder for one stage under way; removed when dropped, swept later if its runner is killed.
+/// A folder for one stage under way; emptied when dropped, swept later if its runner is killed.
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    _bench: Arc<Workbench>,
+    bench: Arc<Workbench>,
 }
 
 impl Scratch {
@@ -89,28 +103,32 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // Mostly everything in it was published, that is, moved away.
-        if fs::remove_dir(&self.path).is_err() {
+        let is_empty = fs::read_dir(&self.path).is_ok_and(|mut entries| entries.next().is_none());
+        if is_empty && let Ok(mut idle) = self.bench.idle.lock() {
+            idle.push(std::mem::take(&mut self.path));
+        } else {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
 }
 
-/// Removes folders whose runners are gone.
-pub(super) fn sweep(parent: &Path) {
-    let Ok(entries) = fs::read_dir(parent) else {
-        return;
-    };
-    let paths: Vec<PathBuf> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .collect();
-    for path in &paths {
+/// Removes folders and locks of stages whose runners are gone.
+pub(super) fn sweep(parent: &Path, locks: &Path) {
+    for path in &listed(locks) {
+        let is_lane = path
+            .file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with("lane-"));
+        if !is_lane {
+            let _ = remove_if_dead(path);
+        }
+    }
+    for path in &listed(parent) {
         let is_lock = path
             .extension()
             .is_some_and(|extension| extension == "lock");
         if is_lock {
             // Held while the folder goes, removed with it.
-            if let Ok(Some(_held)) = StageLock::try_acquire(path, false) {
+            if let Ok(Some(_held)) = RunnerLock::hold(path) {
                 let _ = fs::remove_dir_all(path.with_extension(""));
             }
         } else if !path.with_extension("lock").exists() && is_old(path) {
@@ -118,6 +136,17 @@ pub(super) fn sweep(parent: &Path) {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+fn listed(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder)
+        .map(|entries| {
+            entries
+                .filter_map(Result::ok)
+                .map(|entry| entry.path())
+                .collect()
+        })
+        .unwrap_or_default()
 }
 
 fn is_old(path: &Path) -> bool {
@@ -134,20 +163,44 @@ mod tests {
 
     #[test]
     fn a_living_runners_folder_survives_a_sweep_and_a_dead_ones_does_not() {
-        let parent = tempfile::tempdir().expect("folder");
-        let bench = Workbench::open(parent.path()).expect("bench");
+        let home = tempfile::tempdir().expect("folder");
+        let (parent, locks) = (home.path().join("tmp"), home.path().join("locks"));
+        for folder in [&parent, &locks, &parent.join("run-dead")] {
+            fs::create_dir(folder).expect("made");
+        }
+        let bench = Workbench::open(&parent).expect("bench");
         let scratch = bench.scratch().expect("scratch");
+        let lock = bench.try_lock(&locks.join("alive")).expect("lock");
         fs::write(scratch.path().join("half"), "done").expect("written");
-        // What a killed runner leaves: a lock nobody holds, and a folder.
-        fs::create_dir(parent.path().join("run-dead")).expect("made");
-        fs::write(parent.path().join("run-dead/half"), "done").expect("written");
-        fs::write(parent.path().join("run-dead.lock"), "").expect("written");
-        sweep(parent.path());
+        // What a killed runner leaves: a lock nobody holds, links to it, and a folder.
+        fs::write(parent.join("run-dead/half"), "done").expect("written");
+        fs::write(parent.join("run-dead.lock"), "").expect("written");
+        fs::hard_link(parent.join("run-dead.lock"), locks.join("dead")).expect("linked");
+        sweep(&parent, &locks);
         assert!(scratch.path().join("half").exists());
-        assert!(!parent.path().join("run-dead").exists());
-        assert!(!parent.path().join("run-dead.lock").exists());
-        drop(scratch);
-        drop(bench);
-        assert_eq!(fs::read_dir(parent.path()).expect("listed").count(), 0);
+        assert!(locks.join("alive").exists());
+        for gone in ["tmp/run-dead", "tmp/run-dead.lock", "locks/dead"] {
+            assert!(!home.path().join(gone).exists(), "{gone}");
+        }
+        drop((scratch, lock, bench));
+        assert_eq!(listed(&parent), Vec::<PathBuf>::new());
+        assert_eq!(listed(&locks), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_folder_is_used_again_empty_and_under_a_new_name() {
+        let home = tempfile::tempdir().expect("folder");
+        let bench = Workbench::open(home.path()).expect("bench");
+        let first = bench.scratch().expect("scratch");
+        let name = first.path().to_owned();
+        drop(first);
+        let second = bench.scratch().expect("scratch");
+        assert!(!name.exists() && second.path().is_dir());
+        fs::write(second.path().join("left"), "over").expect("written");
+        let name = second.path().to_owned();
+        drop(second);
+        assert!(!name.exists());
+        let third = bench.scratch().expect("scratch");
+        assert!(listed(third.path()).is_empty());
     }
 }

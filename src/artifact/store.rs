@@ -297,7 +297,8 @@ impl Store {
     /// If the lock file cannot be made.
     pub fn try_lock(&self, key: StageKey) -> Result<Option<StageLock>, StoreError> {
         let path = self.root.join("locks").join(key.hex());
-        StageLock::try_acquire(&path, false).map_err(io_error("lock", &path))
+        self.at_bench(|bench| bench.try_lock(&path))?
+            .map_err(io_error("lock", &path))
     }
 
     /// Tries to become the runner that uses a lane which only one may use.
@@ -306,7 +307,7 @@ impl Store {
     /// If the lock file cannot be made.
     pub fn try_lock_lane(&self, name: &str) -> Result<Option<StageLock>, StoreError> {
         let path = self.root.join("locks").join(format!("lane-{name}"));
-        StageLock::try_acquire(&path, true).map_err(io_error("lock", &path))
+        StageLock::file(&path, true).map_err(io_error("lock", &path))
     }
 
     /// Opens a folder for work under way.
@@ -314,18 +315,26 @@ impl Store {
     /// # Errors
     /// If it cannot be made.
     pub fn scratch(&self) -> Result<Scratch, StoreError> {
-        match self.workbench()?.scratch() {
-            // Somebody tidied up below a living runner.
+        self.at_bench(Workbench::scratch)?
+            .map_err(io_error("create a folder in", &self.root.join("tmp")))
+    }
+
+    /// Does something with this runner's folder, which somebody may have tidied away.
+    fn at_bench<T>(
+        &self,
+        mut attempt: impl FnMut(&Arc<Workbench>) -> io::Result<T>,
+    ) -> Result<io::Result<T>, StoreError> {
+        match attempt(&self.workbench()?) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.bench
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .take();
-                self.workbench()?.scratch()
+                make_folders(&self.root)?;
+                Ok(attempt(&self.workbench()?))
             }
-            other => other,
+            other => Ok(other),
         }
-        .map_err(io_error("create a folder in", &self.root.join("tmp")))
     }
 
     pub(super) fn workbench(&self) -> Result<Arc<Workbench>, StoreError> {
@@ -334,15 +343,13 @@ impl Store {
             return Ok(Arc::clone(bench));
         }
         let parent = self.root.join("tmp");
-        let made = fs::create_dir_all(&parent)
-            .and_then(|()| Workbench::open(&parent))
-            .map_err(io_error("create a folder in", &parent))?;
+        let made = Workbench::open(&parent).map_err(io_error("create a folder in", &parent))?;
         Ok(Arc::clone(bench.insert(made)))
     }
 
-    /// Removes scratch folders whose runners are gone.
+    /// Removes scratch folders and locks whose runners are gone.
     pub fn sweep(&self) {
-        scratch::sweep(&self.root.join("tmp"));
+        scratch::sweep(&self.root.join("tmp"), &self.root.join("locks"));
     }
 
     /// Forgets that a stage was made; its artifacts stay until garbage collection.
