@@ -40,9 +40,11 @@ fn hardly_a_file() {
 #[test]
 fn deep_nesting() {
     let brackets = "[".repeat(10_000);
-    let indented = (0..10_000).fold(String::new(), |text, depth| {
-        text + &" ".repeat(depth) + "a:\n"
-    });
+    let mut indented = String::new();
+    for depth in 0..10_000 {
+        indented.push_str(&" ".repeat(depth));
+        indented.push_str("a:\n");
+    }
     assert_redacted!(
         "deep_nesting",
         [brackets, indented]
