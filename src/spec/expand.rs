@@ -16,6 +16,8 @@ use super::source::{Diagnostics, Span};
 use super::yaml::{Content, Entry, Node};
 use crate::base::nearest::suggestion;
 
+mod select;
+
 /// More cells than this are surely a slip.
 const MOST_CELLS: usize = 100_000;
 
@@ -27,9 +29,6 @@ type Assignment = Vec<Choice>;
 
 /// Axes that vary together, with the combinations they take.
 type Dimension = Vec<Assignment>;
-
-/// For each named axis, the values that are meant, each with its place.
-type Pattern = Vec<(usize, Vec<(Scalar, Span)>)>;
 
 struct Builder<'d> {
     diagnostics: &'d mut Diagnostics,
@@ -362,128 +361,6 @@ impl Builder<'_> {
                 cross(&cells, dimension)
             })
     }
-
-    /// Reads `{axis: value or values}`; `domain` means both of the pair.
-    fn pattern(&mut self, node: &Node) -> Option<Pattern> {
-        let Some(entries) = node.as_map().filter(|entries| !entries.is_empty()) else {
-            self.diagnostics.error_with_help(
-                "spec::grid",
-                node.span,
-                format!("{} does not describe cells", node.describe()),
-                "write for example `- {method: gru4rec, k: 1}`",
-            );
-            return None;
-        };
-        let mut pattern = Pattern::new();
-        let mut sound = true;
-        for entry in entries {
-            let names: &[&str] = match entry.key.as_str() {
-                "domain" => &["train", "test"],
-                name => &[name],
-            };
-            let axes: Vec<usize> = names
-                .iter()
-                .filter_map(|name| self.axes.iter().position(|axis| axis.name == *name))
-                .collect();
-            if axes.is_empty() {
-                self.diagnostics.error_with_help(
-                    "spec::unknown_axis",
-                    entry.span,
-                    format!("the grid has no axis `{}`", entry.key),
-                    suggestion(&entry.key, self.axes.iter().map(|axis| axis.name.as_str())),
-                );
-                sound = false;
-                continue;
-            }
-            let values = axis::values(&entry.key, &entry.value, self.diagnostics);
-            pattern.extend(axes.into_iter().map(|axis| (axis, values.clone())));
-        }
-        sound.then_some(pattern)
-    }
-
-    fn exclude(&mut self, cells: &mut Vec<Assignment>, node: &Node) {
-        for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
-            let Some(pattern) = self.pattern(item) else {
-                continue;
-            };
-            let wanted: Vec<(usize, BTreeSet<u32>)> = pattern
-                .iter()
-                .map(|(axis, values)| {
-                    let known = values
-                        .iter()
-                        .filter_map(|(value, _)| self.positions[*axis].get(value).copied());
-                    (*axis, known.collect())
-                })
-                .collect();
-            let before = cells.len();
-            cells.retain(|cell| {
-                !wanted.iter().all(|(axis, positions)| {
-                    cell.iter()
-                        .any(|(own, position)| own == axis && positions.contains(position))
-                })
-            });
-            if cells.len() == before && self.diagnostics.is_empty() {
-                self.excludes_nothing(&pattern, &wanted, item.span);
-            }
-        }
-    }
-
-    fn excludes_nothing(&mut self, pattern: &Pattern, wanted: &[(usize, BTreeSet<u32>)], at: Span) {
-        let stranger = pattern
-            .iter()
-            .zip(wanted)
-            .find(|(_, (_, positions))| positions.is_empty())
-            .and_then(|((axis, values), _)| Some((&self.axes[*axis], values.first()?)));
-        match stranger {
-            Some((axis, (value, span))) => {
-                let all: Vec<String> = axis.values.iter().map(Scalar::to_string).collect();
-                self.diagnostics.error_with_help(
-                    "spec::exclude",
-                    *span,
-                    format!(
-                        "this excludes no cell: axis `{}` has no value `{value}`",
-                        axis.name
-                    ),
-                    suggestion(&value.to_string(), all.iter().map(String::as_str)),
-                );
-            }
-            None => self.diagnostics.error_with_help(
-                "spec::exclude",
-                at,
-                "this excludes no cell: no cell of the grid has all of these values",
-                "an earlier `exclude` may have removed them already; take this one out",
-            ),
-        }
-    }
-
-    /// Adds cells: named axes take the given values, the others all of theirs.
-    fn include(&mut self, cells: &mut Vec<Assignment>, dimensions: &[Dimension], node: &Node) {
-        let mut known: BTreeSet<Assignment> = cells.iter().cloned().collect();
-        for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
-            let Some(pattern) = self.pattern(item) else {
-                continue;
-            };
-            let wanted: Vec<(usize, Vec<u32>)> = pattern
-                .into_iter()
-                .map(|(axis, values)| {
-                    let name = self.axes[axis].name.clone();
-                    let positions = values
-                        .iter()
-                        .map(|(value, span)| self.value(axis, &name, value, *span));
-                    (axis, positions.collect())
-                })
-                .collect();
-            let options: Vec<Dimension> = dimensions
-                .iter()
-                .map(|dimension| included_options(dimension, &wanted))
-                .collect();
-            for cell in self.product(&options, item.span) {
-                if known.insert(cell.clone()) {
-                    cells.push(cell);
-                }
-            }
-        }
-    }
 }
 
 /// Why a value cannot stand on one of the axes that have a meaning; what to write instead.
@@ -529,43 +406,4 @@ fn without_repeats(dimension: Dimension) -> Dimension {
         .into_iter()
         .filter(|assignment| seen.insert(assignment.clone()))
         .collect()
-}
-
-/// The combinations of one dimension that an `include` entry asks for: those of the grid that
-/// agree with it, or, where it names a value the grid lacks, that value itself.
-fn included_options(dimension: &Dimension, wanted: &[(usize, Vec<u32>)]) -> Dimension {
-    let mut options = dimension.clone();
-    for (axis, positions) in wanted {
-        let has_axis = |option: &Assignment| option.iter().any(|(own, _)| own == axis);
-        if !options.iter().any(has_axis) {
-            continue;
-        }
-        let mut next: Dimension = Vec::new();
-        for position in positions {
-            let agreeing: Vec<&Assignment> = options
-                .iter()
-                .filter(|option| option.contains(&(*axis, *position)))
-                .collect();
-            if !agreeing.is_empty() {
-                next.extend(agreeing.into_iter().cloned());
-                continue;
-            }
-            next.extend(
-                options
-                    .iter()
-                    .filter(|option| has_axis(option))
-                    .map(|option| {
-                        let mut changed = option.clone();
-                        for (own, value) in &mut changed {
-                            if own == axis {
-                                *value = *position;
-                            }
-                        }
-                        changed
-                    }),
-            );
-        }
-        options = without_repeats(next);
-    }
-    options
 }
