@@ -49,7 +49,7 @@
 //! };
 //! let study = Study::open(&request, folders)?;
 //! let mut plan = study.plan()?;
-//! let summary = study.run(&mut plan, 2, false, &Interrupt::default(), &mut |_event| {})?;
+//! let summary = study.run(&mut plan, 2, false, &Interrupt::default(), &mut |_event| {});
 //! // After the run the same question has other answers.
 //! let plan = study.plan()?;
 //! let files = publish(&study, collect(&study, &plan, Some(&summary))?)?;

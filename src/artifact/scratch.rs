@@ -69,7 +69,7 @@ impl Workbench {
         let path = self.fresh_path();
         let idle = self.idle.lock().ok().and_then(|mut idle| idle.pop());
         // Under a new name: a program left over from the stage before finds nothing at the old.
-        if !idle.is_some_and(|idle| fs::rename(idle, &path).is_ok()) {
+        if idle.is_none_or(|idle| fs::rename(idle, &path).is_err()) {
             fs::create_dir(&path)?;
         }
         Ok(Scratch {

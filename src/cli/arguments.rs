@@ -1,23 +1,28 @@
 //! Arguments that commands share.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::CliError;
 use crate::spec::Request;
+use crate::spec::files::missing_help;
 use crate::study::{Folders, Study};
+
+const SHARED: &str = "Options of every command";
 
 /// Arguments of every command.
 #[derive(Debug, Args)]
 pub(super) struct Global {
     /// Run as if started in this folder; all paths, in files too, are relative to it.
-    #[arg(short = 'C', long, global = true, value_name = "FOLDER")]
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER", help_heading = SHARED)]
     directory: Option<PathBuf>,
     /// The content-addressed store.
     #[arg(
         long,
         global = true,
+        help_heading = SHARED,
         env = "RUNNER_STORE",
         value_name = "FOLDER",
         default_value = ".runner/store"
@@ -27,6 +32,7 @@ pub(super) struct Global {
     #[arg(
         long,
         global = true,
+        help_heading = SHARED,
         env = "RUNNER_RESULTS",
         value_name = "FOLDER",
         default_value = "results"
@@ -40,9 +46,12 @@ impl Global {
         let Some(directory) = &self.directory else {
             return Ok(());
         };
-        std::env::set_current_dir(directory).map_err(|source| CliError::Io {
-            action: format!("go to `{}`", directory.display()),
-            source,
+        std::env::set_current_dir(directory).map_err(|source| {
+            CliError::Usage(format!(
+                "cannot go to `{}`: {source}\n  help: {}",
+                directory.display(),
+                missing_help(directory, |_| true)
+            ))
         })
     }
 
@@ -78,12 +87,45 @@ impl ExperimentArguments {
         }
     }
 
+    /// The command that runs this experiment with these changes.
+    pub(super) fn run_command(&self) -> String {
+        let mut command = format!("runner run {}", quoted(&self.experiment.to_string_lossy()));
+        for (flag, values) in [("--set", &self.set), ("--only", &self.only)] {
+            for value in values {
+                let _ = write!(command, " {flag} {}", quoted(value));
+            }
+        }
+        command
+    }
+
     pub(super) fn open(&self, global: &Global) -> Result<Study, CliError> {
         Ok(Study::open(&self.request(), global.folders())?)
     }
 }
 
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// Threads to use when nobody says.
 pub(super) fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(quoted("grid.k=16,64"), "grid.k=16,64");
+        assert_eq!(quoted("grid.k=[16, 64]"), "'grid.k=[16, 64]'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+        assert_eq!(quoted(""), "''");
+    }
 }

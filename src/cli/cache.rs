@@ -1,6 +1,7 @@
 //! `runner cache`: list, verify, clean.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -116,7 +117,7 @@ fn list(store: &Store, filter: &str, as_json: bool) -> Result<Exit, CliError> {
         ]);
     }
     let mut text = output::columns(&rows);
-    text.push_str(&format!("{} stages, {}\n", manifests.len(), size(total)));
+    let _ = writeln!(text, "{} stages, {}", manifests.len(), size(total));
     output::write(text.as_bytes())?;
     Ok(Exit::Fine)
 }
@@ -154,14 +155,15 @@ fn verify(store: &Store, as_json: bool) -> Result<Exit, CliError> {
             damaged.len()
         );
         for (digest, stages, moved) in &damaged {
-            text.push_str(&format!(
-                "  {digest} of {} → {moved}\n",
+            let _ = writeln!(
+                text,
+                "  {digest} of {} → {moved}",
                 if stages.is_empty() {
                     "no stage".to_owned()
                 } else {
                     stages.join(", ")
                 }
-            ));
+            );
         }
         if !damaged.is_empty() {
             text.push_str("they are made again when something needs them\n");

@@ -1,5 +1,6 @@
 //! `runner cat`: look into any artifact.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,9 +55,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     let stage = &study.graph.graph[node];
     let not_made = || {
         CliError::NotThere(format!(
-            "`{}` is not made yet\n  help: run the experiment first: runner run {}",
+            "`{}` is not made yet\n  help: run the experiment first: {}",
             stage.id,
-            arguments.experiment.experiment.display()
+            arguments.experiment.run_command()
         ))
     };
     let records = plan.keys.get(node).ok_or_else(not_made)?;
@@ -271,11 +272,12 @@ fn show_table(table: &ValueTable, arguments: &Arguments) -> Result<(), CliError>
             );
             let mut text = output::columns(&rows);
             if shown.len() < table.rows.len() {
-                text.push_str(&format!(
-                    "… {} of {} rows; --rows 0 prints all\n",
+                let _ = writeln!(
+                    text,
+                    "… {} of {} rows; --rows 0 prints all",
                     shown.len(),
                     table.rows.len()
-                ));
+                );
             }
             output::write(text.as_bytes())
         }

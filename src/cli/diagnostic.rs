@@ -1,6 +1,7 @@
 //! Errors as people read them: what, where (with the line), and what to do.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use miette::{
@@ -137,10 +138,11 @@ pub fn render(error: &SpecError, colours: bool) -> String {
         text.push('\n');
     }
     let count = list.len();
-    text.push_str(&format!(
-        "{count} problem{} found; nothing was run\n",
+    let _ = writeln!(
+        text,
+        "{count} problem{} found; nothing was run",
         if count == 1 { "" } else { "s" }
-    ));
+    );
     text
 }
 
@@ -172,7 +174,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     while let Some(cause) = source {
         let own = cause.to_string();
         if !text.contains(&own) {
-            text.push_str(&format!(": {own}"));
+            let _ = write!(text, ": {own}");
         }
         source = cause.source();
     }

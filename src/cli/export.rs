@@ -153,9 +153,9 @@ fn results(global: &Global, arguments: &ResultArguments) -> Result<Exit, CliErro
     let collected = collect::collect(&study, &plan, None)?;
     if collected.results.is_empty() {
         return Err(CliError::NotThere(format!(
-            "`{}` has no results yet\n  help: runner run {}",
+            "`{}` has no results yet\n  help: {}",
             study.experiment.name,
-            arguments.experiment.experiment.display()
+            arguments.experiment.run_command()
         )));
     }
     for missing in &collected.missing {

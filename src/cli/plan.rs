@@ -1,5 +1,6 @@
 //! `runner plan`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::arguments::{ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output};
 use crate::base::clock;
-use crate::plan::reason::{explain, sentences};
+use crate::plan::reason::sentences;
 use crate::plan::{Plan, Verdict};
 use crate::study::Study;
 
@@ -82,10 +83,11 @@ fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
         plan.fresh_count(),
     );
     if !experiment.unbuilt.is_empty() {
-        text.push_str(&format!(
-            "not built yet, left out: {}\n",
+        let _ = writeln!(
+            text,
+            "not built yet, left out: {}",
             experiment.unbuilt.join(", ")
-        ));
+        );
     }
     text
 }
@@ -199,18 +201,7 @@ fn as_value(study: &Study, plan: &Plan<'_>, jobs: usize) -> Value {
                 Verdict::Stale { key } => ("stale", Some(key.hex())),
                 Verdict::Waiting { .. } => ("waiting", None),
             };
-            let reasons = match &plan.verdicts[index] {
-                Verdict::Fresh { .. } if !plan.needed[index] => Vec::new(),
-                Verdict::Waiting { on } => explain(
-                    &study.graph,
-                    &plan.keys,
-                    *node,
-                    on,
-                    &plan.latest,
-                    &study.store,
-                ),
-                _ => super::why::reasons(study, plan, *node),
-            };
+            let reasons = super::why::reasons(study, plan, *node);
             json!({
                 "stage": stage.id, "kind": stage.kind.name(), "lane": stage.lane,
                 "verdict": verdict, "to_run": plan.needed[index], "key": key,

@@ -1,5 +1,6 @@
 //! `runner status`.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,7 +37,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
             "experiment": study.experiment.name,
             "stages": fresh + to_run, "fresh": fresh, "to_run": to_run,
             "last_run": last, "last_event": events.last(),
-            "failed": failures(&events),
+            "failed": failures(&events).into_iter().map(|(stage, message)| {
+                json!({"stage": stage, "message": message})
+            }).collect::<Vec<_>>(),
         }))?;
         return Ok(Exit::Fine);
     }
@@ -54,17 +57,14 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     };
     text.push_str(&last_run(&events));
     for (stage, message) in failures(&events) {
-        text.push_str(&format!("  failed: {stage}: {message}\n"));
+        let _ = writeln!(text, "  failed: {stage}: {message}");
     }
     let folder = study.results_folder();
     if folder.join("report.md").is_file() {
-        text.push_str(&format!("report: {}\n", shown(&folder.join("report.md"))));
+        let _ = writeln!(text, "report: {}", shown(&folder.join("report.md")));
     }
     if to_run > 0 {
-        text.push_str(&format!(
-            "next: runner run {}\n",
-            arguments.experiment.experiment.display()
-        ));
+        let _ = writeln!(text, "next: {}", arguments.experiment.run_command());
     }
     output::write(text.as_bytes())?;
     Ok(Exit::Fine)
@@ -110,10 +110,10 @@ fn last_run(events: &[Event]) -> String {
                 clock::human(Duration::from_secs_f64(*wall_s))
             );
             if *failed > 0 {
-                text.push_str(&format!(", {failed} failed"));
+                let _ = write!(text, ", {failed} failed");
             }
             if *cancelled > 0 {
-                text.push_str(&format!(", {cancelled} left undone"));
+                let _ = write!(text, ", {cancelled} left undone");
             }
             text.push('\n');
             text

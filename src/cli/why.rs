@@ -1,5 +1,6 @@
 //! `runner why`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -32,6 +33,10 @@ pub(super) struct Arguments {
 /// Every reason for which a stage would run; empty if it is fresh.
 pub(super) fn reasons(study: &Study, plan: &Plan<'_>, node: NodeIndex) -> Vec<Reason> {
     let index = node.index();
+    let waits_for: &[_] = match &plan.verdicts[index] {
+        Verdict::Waiting { on } => on,
+        Verdict::Fresh { .. } | Verdict::Stale { .. } => &[],
+    };
     match &plan.verdicts[index] {
         Verdict::Fresh { .. } => plan
             .keys
@@ -43,19 +48,11 @@ pub(super) fn reasons(study: &Study, plan: &Plan<'_>, node: NodeIndex) -> Vec<Re
                 output: record.name.clone(),
             })
             .collect(),
-        Verdict::Stale { .. } => explain(
+        Verdict::Stale { .. } | Verdict::Waiting { .. } => explain(
             &study.graph,
             &plan.keys,
             node,
-            &[],
-            &plan.latest,
-            &study.store,
-        ),
-        Verdict::Waiting { on } => explain(
-            &study.graph,
-            &plan.keys,
-            node,
-            on,
+            waits_for,
             &plan.latest,
             &study.store,
         ),
@@ -77,32 +74,34 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     let mut text = String::new();
     if let (Verdict::Fresh { key }, true) = (&plan.verdicts[node.index()], found.is_empty()) {
         let made = study.store.manifest(*key)?;
-        text.push_str(&format!("{} is fresh: it does not have to run\n", stage.id));
+        let _ = writeln!(text, "{} is fresh: it does not have to run", stage.id);
         if let Some(manifest) = made {
             let age = clock::unix_milliseconds().saturating_sub(manifest.made_at_ms);
-            text.push_str(&format!(
-                "  key {}, made {} ago in {} by runner {}\n",
+            let _ = writeln!(
+                text,
+                "  key {}, made {} ago in {} by runner {}",
                 key.short(),
                 clock::human(Duration::from_millis(age)),
                 clock::human(Duration::from_secs_f64(manifest.wall_s)),
                 manifest
                     .environment
                     .get("runner")
-                    .map_or("?", String::as_str),
-            ));
+                    .map_or("?", String::as_str)
+            );
             for output in &manifest.outputs {
-                text.push_str(&format!(
-                    "  {}: {} ({} bytes)\n",
+                let _ = writeln!(
+                    text,
+                    "  {}: {} ({} bytes)",
                     output.name,
                     output.digest.short(),
                     output.bytes
-                ));
+                );
             }
         }
     } else {
-        text.push_str(&format!("{} would run because\n", stage.id));
+        let _ = writeln!(text, "{} would run because", stage.id);
         for sentence in sentences(&found) {
-            text.push_str(&format!("  - {sentence}\n"));
+            let _ = writeln!(text, "  - {sentence}");
         }
         if matches!(plan.verdicts[node.index()], Verdict::Waiting { .. }) {
             text.push_str(

@@ -114,7 +114,9 @@ fn build_with<'e>(
         ..
     } = builder;
     match toposort(&result.graph, None) {
-        Ok(order) => result.order = order,
+        // A node is made after those it depends on, so this is such an order too, and the one in
+        // which people wrote the grid.
+        Ok(_) => result.order = result.graph.node_indices().collect(),
         Err(cycle) => diagnostics.push(
             "graph::cycle",
             None,

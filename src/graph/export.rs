@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 
@@ -17,17 +18,33 @@ pub enum Format {
     Mermaid,
 }
 
-/// Draws stages and the user's files they read. With `templates`, one box a template with the
+/// Which stages are wanted or needed by one that is.
+fn wanted(graph: &StageGraph) -> Vec<bool> {
+    let mut wanted = vec![false; graph.graph.node_count()];
+    let mut open = graph.targets.clone();
+    while let Some(node) = open.pop() {
+        if !std::mem::replace(&mut wanted[node.index()], true) {
+            open.extend(graph.graph.neighbors_directed(node, Direction::Incoming));
+        }
+    }
+    wanted
+}
+
+/// Draws what the targets need: stages and the user's files they read. With `templates`, one box a template with the
 /// number of its stages, which stays readable for large grids.
 #[must_use]
 pub fn export(graph: &StageGraph, format: Format, templates: bool) -> String {
+    let wanted = wanted(graph);
+    let order: Vec<NodeIndex> = (graph.order.iter().copied())
+        .filter(|node| wanted[node.index()])
+        .collect();
     let mut boxes: Vec<(String, bool)> = Vec::new();
     let mut edges: Vec<(usize, usize)> = Vec::new();
     let mut files: BTreeMap<String, usize> = BTreeMap::new();
     let mut position: BTreeMap<NodeIndex, usize> = BTreeMap::new();
     if templates {
         let mut counts: Vec<(String, usize)> = Vec::new();
-        for index in &graph.order {
+        for index in &order {
             let name = &graph.graph[*index].template;
             let at = match counts.iter().position(|(known, _)| known == name) {
                 Some(at) => at,
@@ -45,7 +62,7 @@ pub fn export(graph: &StageGraph, format: Format, templates: bool) -> String {
                 .map(|(name, count)| (format!("{name} ×{count}"), false)),
         );
     } else {
-        for index in &graph.order {
+        for index in &order {
             position.insert(*index, boxes.len());
             boxes.push((graph.graph[*index].id.clone(), false));
         }
@@ -56,7 +73,7 @@ pub fn export(graph: &StageGraph, format: Format, templates: bool) -> String {
             edges.push((*from, *to));
         }
     }
-    for index in &graph.order {
+    for index in &order {
         for source in graph.graph[*index]
             .inputs
             .iter()

@@ -1,19 +1,21 @@
 //! Rows of the result set and the cells that claim them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use petgraph::graph::NodeIndex;
 
 use crate::spec::grid::STANDARD_AXES;
 use crate::spec::{Diagnostics, Grid};
 
+/// Outputs of stages.
+type Artifacts = Vec<(NodeIndex, usize)>;
+
 /// What each row of the result set is made from: two cells must not claim the same one.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// By source and by the cell's values on the axes a row has columns for: the first cell, and
     /// what its row is read from.
-    claimed: BTreeMap<(usize, Vec<u32>), (usize, Vec<(NodeIndex, usize)>)>,
-    told: BTreeSet<Vec<usize>>,
+    claimed: BTreeMap<(usize, Vec<u32>), (usize, Artifacts)>,
 }
 
 impl Rows {
@@ -26,6 +28,10 @@ impl Rows {
         found: &[(NodeIndex, usize)],
         diagnostics: &mut Diagnostics,
     ) {
+        // A cell whose stages are wrong claims nothing; and one such row is enough to know.
+        if !diagnostics.leave_stages_alone() {
+            return;
+        }
         let is_column = |axis: &usize| STANDARD_AXES.contains(&grid.axes[*axis].name.as_str());
         let cell = &grid.cells[position];
         let columns: Vec<u32> = (0..grid.axes.len())
@@ -43,7 +49,7 @@ impl Rows {
         let differing: Vec<usize> = (0..grid.axes.len())
             .filter(|axis| !is_column(axis) && cell.position(*axis) != other.position(*axis))
             .collect();
-        let (Some(axis), true) = (differing.first(), self.told.insert(differing.clone())) else {
+        let Some(axis) = differing.first() else {
             return;
         };
         let names: Vec<&str> = differing

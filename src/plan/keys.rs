@@ -113,6 +113,17 @@ impl<'g> Keys<'g> {
         self.get(node)?.iter().find(|record| record.name == *name)
     }
 
+    /// The first output of a stage that its records lack: a kind may have learnt to make more
+    /// since they were written, and what is not there cannot be used.
+    #[must_use]
+    pub fn lacking(&self, node: NodeIndex, records: &[OutputRecord]) -> Option<&'g str> {
+        self.graph.graph[node]
+            .outputs
+            .iter()
+            .map(|output| output.name.as_str())
+            .find(|name| !records.iter().any(|record| record.name == *name))
+    }
+
     /// A stage's key; `None` while an input's bytes are unknown.
     #[must_use]
     pub fn key(&self, node: NodeIndex) -> Option<StageKey> {

@@ -90,11 +90,11 @@ pub fn plan<'g>(
             None => store.summary(key)?.map(|summary| summary.outputs),
         };
         verdicts[node.index()] = match outputs {
-            Some(outputs) => {
+            Some(outputs) if keys.lacking(*node, &outputs).is_none() => {
                 keys.set(*node, outputs);
                 Verdict::Fresh { key }
             }
-            None => Verdict::Stale { key },
+            _ => Verdict::Stale { key },
         };
     }
     let mut needed = vec![false; count];

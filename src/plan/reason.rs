@@ -76,6 +76,11 @@ pub enum Reason {
         /// The output.
         output: String,
     },
+    /// It makes an output that it did not make when it ran.
+    OutputAdded {
+        /// The output.
+        output: String,
+    },
     /// An earlier try under this key did not finish.
     NotFinished,
 }
@@ -121,6 +126,10 @@ impl fmt::Display for Reason {
                     "its artifact `{output}` is no longer in the store"
                 )
             }
+            Self::OutputAdded { output } => write!(
+                formatter,
+                "it makes `{output}` now, which it did not when it ran"
+            ),
             Self::NotFinished => write!(formatter, "an earlier try did not finish"),
         }
     }
@@ -191,8 +200,13 @@ pub fn explain(
         reasons.insert(0, Reason::ManifestMissing);
         return reasons;
     };
-    let old = old.material;
     let mut found = Vec::new();
+    if let Some(output) = keys.lacking(node, &old.outputs) {
+        found.push(Reason::OutputAdded {
+            output: output.to_owned(),
+        });
+    }
+    let old = old.material;
     if old.kind != stage.kind.name() {
         found.push(Reason::KindChanged {
             old: old.kind.clone(),

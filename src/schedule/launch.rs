@@ -57,8 +57,10 @@ impl Dispatcher<'_, '_> {
             return false;
         }
         let summary = match self.store.summary(key) {
-            Ok(Some(summary)) => summary,
-            Ok(None) => return false,
+            Ok(Some(summary)) if self.plan.keys.lacking(node, &summary.outputs).is_none() => {
+                summary
+            }
+            Ok(_) => return false,
             Err(error) => {
                 self.failed(node, error.to_string(), None);
                 return true;

@@ -88,18 +88,16 @@ fn scalar_or_range(
     {
         return range(name, node, text, scale, 1, diagnostics);
     }
-    match Scalar::from_json(value) {
-        Some(value) => vec![(value, node.span)],
-        None => {
-            diagnostics.error_with_help(
-                "spec::axis_value",
-                node.span,
-                format!("axis `{name}` has no value here"),
-                "write a value, or remove the axis",
-            );
-            Vec::new()
-        }
+    if let Some(value) = Scalar::from_json(value) {
+        return vec![(value, node.span)];
     }
+    diagnostics.error_with_help(
+        "spec::axis_value",
+        node.span,
+        format!("axis `{name}` has no value here"),
+        "write a value, or remove the axis",
+    );
+    Vec::new()
 }
 
 fn range_map(
@@ -142,21 +140,18 @@ fn range_map(
             ),
         }
     }
-    match node
-        .get("range")
-        .map(|range_node| (range_node, range_node.as_str()))
+    if let Some(at) = node.get("range")
+        && let Some(text) = at.as_str()
     {
-        Some((range_node, Some(text))) => range(name, range_node, text, scale, step, diagnostics),
-        _ => {
-            diagnostics.error_with_help(
-                "spec::range",
-                node.span,
-                format!("axis `{name}` is a mapping without a `range`"),
-                "write a list, `a..b`, or {range: a..b, scale: log2}",
-            );
-            Vec::new()
-        }
+        return range(name, at, text, scale, step, diagnostics);
     }
+    diagnostics.error_with_help(
+        "spec::range",
+        node.span,
+        format!("axis `{name}` is a mapping without a `range`"),
+        "write a list, `a..b`, or {range: a..b, scale: log2}",
+    );
+    Vec::new()
 }
 
 fn range(

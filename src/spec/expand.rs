@@ -69,7 +69,7 @@ pub fn expand(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Grid {
             "method" => dimensions.push(builder.methods(entry)),
             _ => {
                 let values = axis::values(&entry.key, &entry.value, builder.diagnostics);
-                dimensions.push(builder.assign(&entry.key, values, entry.span));
+                dimensions.push(builder.assign(&entry.key, &values, entry.span));
             }
         }
     }
@@ -178,7 +178,7 @@ impl Builder<'_> {
     }
 
     /// One assignment per value; `domain` becomes the pair.
-    fn assign(&mut self, name: &str, values: Vec<(Scalar, Span)>, span: Span) -> Dimension {
+    fn assign(&mut self, name: &str, values: &[(Scalar, Span)], span: Span) -> Dimension {
         let axes: Vec<usize> = if name == "domain" {
             vec![
                 self.declare_once("train", span),
@@ -307,7 +307,7 @@ impl Builder<'_> {
             for entry in entries {
                 // Repeated values are the point of walking side by side.
                 let values = axis::column(&entry.key, &entry.value, self.diagnostics);
-                let column = self.assign(&entry.key, values, entry.span);
+                let column = self.assign(&entry.key, &values, entry.span);
                 match first {
                     None => {
                         first = Some((&entry.key, column.len()));

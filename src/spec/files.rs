@@ -10,7 +10,7 @@ const RELATIVE: &str = "paths are relative to the folder the program runs in (se
 
 /// What to do about a path that does not exist: the nearest name beside it that `fits`.
 #[must_use]
-pub(super) fn missing_help(path: &Path, fits: impl Fn(&str) -> bool) -> String {
+pub fn missing_help(path: &Path, fits: impl Fn(&str) -> bool) -> String {
     let folder = folder_of(path);
     if !folder.is_dir() {
         return format!(
@@ -31,7 +31,7 @@ pub(super) fn missing_help(path: &Path, fits: impl Fn(&str) -> bool) -> String {
 
 /// What to do about a YAML file that could not be read.
 #[must_use]
-pub(super) fn unreadable_yaml_help(path: &Path, error: &io::Error) -> Option<String> {
+pub fn unreadable_yaml_help(path: &Path, error: &io::Error) -> Option<String> {
     let is_yaml = |name: &str| has_yaml_extension(Path::new(name));
     match error.kind() {
         io::ErrorKind::NotFound => Some(missing_help(path, is_yaml)),

@@ -9,7 +9,7 @@ pub mod data;
 pub mod expand;
 pub mod experiment;
 pub mod fidelity;
-mod files;
+pub mod files;
 pub mod grid;
 pub mod mistake;
 pub mod only;

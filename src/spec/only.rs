@@ -29,20 +29,16 @@ pub fn parse(
             start: prefix.len() as u32,
             len: argument.len() as u32,
         };
-        let (name, values, wanted) = match argument.split_once("!=") {
-            Some((name, values)) => (name, values, false),
-            None => match argument.split_once('=') {
-                Some((name, values)) => (name, values, true),
-                None => {
-                    diagnostics.error_with_help(
-                        "spec::only",
-                        span,
-                        format!("`{argument}` selects nothing"),
-                        "write --only axis=value[,value] or --only axis!=value",
-                    );
-                    continue;
-                }
-            },
+        let unequal = argument.split_once("!=").map(|pair| (pair, false));
+        let equal = || argument.split_once('=').map(|pair| (pair, true));
+        let Some(((name, values), wanted)) = unequal.or_else(equal) else {
+            diagnostics.error_with_help(
+                "spec::only",
+                span,
+                format!("`{argument}` selects nothing"),
+                "write --only axis=value[,value] or --only axis!=value",
+            );
+            continue;
         };
         let name = name.trim();
         let axes: Vec<usize> = if name == "domain" {

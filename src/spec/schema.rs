@@ -11,7 +11,9 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// The schema of experiment files; `methods` brings each method's settings.
 #[must_use]
 pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
-    let about = |key: &str| match key {
+    let mut definitions = Definitions::default();
+    definitions.0.insert(VALUES.to_owned(), values_definition());
+    let mut about = |key: &str| match key {
         "experiment" => json!({
             "type": "string", "pattern": "^[A-Za-z0-9_-]+$",
             "description": "Name of the experiment and of its folder under results/; by default the file's name."
@@ -25,7 +27,7 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "grid" => grid(vocabulary),
         "fidelity" => fidelity_block(),
         "data" => data_block(),
-        "settings" => settings(methods),
+        "settings" => settings(methods, &mut definitions),
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
         }),
@@ -42,10 +44,60 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "additionalProperties": false,
         "required": ["pipeline"],
         "properties": properties,
+        "$defs": definitions.0,
     })
 }
 
+/// Definitions of parts, collected at the root: a reference is read from there.
+#[derive(Default)]
+struct Definitions(Map<String, Value>);
+
+impl Definitions {
+    /// Takes over a schema that was made as a document of its own.
+    fn embed(&mut self, owner: &str, schema: &Value) -> Value {
+        let mut schema = schema.clone();
+        let own = schema.as_object_mut().and_then(|map| {
+            map.shift_remove("$schema");
+            map.shift_remove("$defs")
+        });
+        point_to(owner, &mut schema);
+        if let Some(Value::Object(own)) = own {
+            for (name, mut definition) in own {
+                point_to(owner, &mut definition);
+                self.0.insert(format!("{owner}.{name}"), definition);
+            }
+        }
+        schema
+    }
+}
+
+/// Makes references lead to the definitions of `owner`.
+fn point_to(owner: &str, schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if key == "$ref" => {
+                        *text = text.replacen("#/$defs/", &format!("#/$defs/{owner}."), 1);
+                    }
+                    other => point_to(owner, other),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| point_to(owner, item)),
+        _ => {}
+    }
+}
+
+/// Refers to [`VALUES`].
 fn values() -> Value {
+    json!({"$ref": format!("#/$defs/{VALUES}")})
+}
+
+/// Name of the definition of what an axis can hold.
+const VALUES: &str = "values";
+
+fn values_definition() -> Value {
     json!({
         "anyOf": [
             {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
@@ -83,22 +135,19 @@ fn grid(vocabulary: Vocabulary) -> Value {
                 .chain(vocabulary.planned_methods)
                 .copied()
                 .collect();
-            let own_axes: Map<String, Value> = names
-                .iter()
-                .map(|name| {
-                    let axes = json!({
-                        "type": ["object", "null"],
-                        "description": "Its own axes: `variant` gives rows of their own, any other is a hyper-parameter searched on validation.",
-                        "properties": {"variant": {"type": "array", "items": {"enum": VARIANTS}}},
-                        "additionalProperties": values(),
-                    });
-                    ((*name).to_owned(), axes)
-                })
-                .collect();
+            let own_axes = json!({
+                "type": ["object", "null"],
+                "description": "Its own axes: `variant` gives rows of their own, any other is a hyper-parameter searched on validation.",
+                "properties": {"variant": {"type": "array", "items": {"enum": VARIANTS}}},
+                "additionalProperties": values(),
+            });
             let one = json!({
                 "anyOf": [
                     {"type": "string", "examples": names},
-                    {"type": "object", "properties": own_axes},
+                    {
+                        "type": "object", "propertyNames": {"examples": names},
+                        "additionalProperties": own_axes,
+                    },
                 ]
             });
             schema = json!({"anyOf": [{"type": "array", "items": one}, one]});
@@ -203,10 +252,10 @@ fn data_block() -> Value {
     })
 }
 
-fn settings(methods: &[(&str, Value)]) -> Value {
+fn settings(methods: &[(&str, Value)], definitions: &mut Definitions) -> Value {
     let properties: Map<String, Value> = methods
         .iter()
-        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .map(|(name, schema)| ((*name).to_owned(), definitions.embed(name, schema)))
         .collect();
     json!({
         "type": "object", "properties": properties,
@@ -314,9 +363,10 @@ pub fn pipeline(kinds: &[(&str, &str, Value)]) -> Value {
         .iter()
         .map(|key| ((*key).to_owned(), about(key)))
         .collect();
-    let definitions: Map<String, Value> = kinds
+    let mut definitions = Definitions::default();
+    let params_of_kinds: Map<String, Value> = kinds
         .iter()
-        .map(|(name, _, schema)| ((*name).to_owned(), schema.clone()))
+        .map(|(name, _, schema)| ((*name).to_owned(), definitions.embed(name, schema)))
         .collect();
     json!({
         "$schema": DIALECT,
@@ -326,7 +376,8 @@ pub fn pipeline(kinds: &[(&str, &str, Value)]) -> Value {
         "required": ["stages"],
         "properties": properties,
         "$comment": "x-kinds documents the parameters of every stage kind",
-        "x-kinds": definitions,
+        "x-kinds": params_of_kinds,
+        "$defs": definitions.0,
     })
 }
 

@@ -263,6 +263,12 @@ fn explain(message: &str) -> (String, Option<String>) {
             Some("indent with spaces".to_owned()),
         );
     }
+    if message.contains("unknown anchor") {
+        return (
+            "this alias (`*name`) stands for nothing".to_owned(),
+            Some("write `&name` at the value it stands for, further up in the file".to_owned()),
+        );
+    }
     (
         format!("this is not valid YAML: {message}"),
         Some(

@@ -82,8 +82,19 @@ impl StageKind for Select {
                 valid_auc,
             });
         }
-        let Some((at, _)) = best else {
-            return Err(StageError::input("no candidate has a validation AUC"));
+        let at = match best {
+            Some((at, _)) => at,
+            // Nothing to choose between: the one candidate stands, whatever validation says.
+            None if candidates.len() == 1 => 0,
+            None => {
+                return Err(StageError::input(
+                    "no candidate has a validation AUC, so none can be chosen",
+                )
+                .with_help(
+                    "the validation samples have only one class; give the method a single value \
+                     instead of a search, or use other data",
+                ));
+            }
         };
         copy(&models[at].path, context.output("model")?)?;
         let chosen = candidates[at].clone();

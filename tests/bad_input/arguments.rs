@@ -3,6 +3,7 @@
 use crate::assert_redacted;
 use crate::program::{EXPERIMENT, Lab};
 use crate::wrong;
+use std::fmt::Write as _;
 
 wrong!(set_without_a_value, "--set", "grid.k");
 wrong!(set_of_no_path, "--set", "grid..k=3", "--set", "=3");
@@ -55,7 +56,7 @@ fn usage() {
     ] {
         let outcome = lab.run(line);
         assert_eq!(outcome.code, code, "{line}\n{outcome}");
-        text.push_str(&format!("$ runner {line}\n{outcome}\n"));
+        let _ = writeln!(text, "$ runner {line}\n{outcome}");
     }
     assert_redacted!("usage", text);
 }

@@ -1,5 +1,6 @@
 //! Files that are hardly YAML, or far too much of it.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::assert_redacted;
@@ -31,7 +32,7 @@ fn plan(text: &[u8]) -> String {
 fn hardly_a_file() {
     let mut text = String::new();
     for content in ["", "# nothing\n", "- a list\n", "3\n", "\u{feff}grdi: 3\n"] {
-        text.push_str(&format!("{content:?}\n{}\n", plan(content.as_bytes())));
+        let _ = writeln!(text, "{content:?}\n{}", plan(content.as_bytes()));
     }
     assert_redacted!("hardly_a_file", text);
 }
@@ -39,9 +40,11 @@ fn hardly_a_file() {
 #[test]
 fn deep_nesting() {
     let brackets = "[".repeat(10_000);
-    let indented: String = (0..10_000)
-        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
-        .collect();
+    let mut indented = String::new();
+    for depth in 0..10_000 {
+        indented.push_str(&" ".repeat(depth));
+        indented.push_str("a:\n");
+    }
     assert_redacted!(
         "deep_nesting",
         [brackets, indented]
@@ -55,7 +58,7 @@ fn alias_bomb() {
     let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {
         let below = vec![format!("*a{}", level - 1); 9].join(", ");
-        text.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+        let _ = writeln!(text, "a{level}: &a{level} [{below}]");
     }
     assert_redacted!("alias_bomb", plan(text.as_bytes()));
 }

@@ -4,7 +4,6 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::format_collect,
     reason = "a test fails by panicking and may say why it is skipped"
 )]

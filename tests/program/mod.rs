@@ -1,7 +1,13 @@
 //! The program in a folder of its own, for tests that look at it from outside.
 
 // Every test program uses another part of this.
-#![allow(dead_code, clippy::allow_attributes)]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::expect_used,
+    clippy::panic
+)]
 
 use std::fmt;
 use std::fs;
@@ -20,6 +26,8 @@ pub struct Outcome {
     pub code: i32,
     pub out: String,
     pub err: String,
+    /// Standard output as it came.
+    pub bytes: Vec<u8>,
 }
 
 pub const EXPERIMENT: &str = "experiments/small.yaml";
@@ -83,6 +91,7 @@ impl Lab {
             code: output.status.code().unwrap_or(-1),
             out: self.without_path(&output.stdout),
             err: self.without_path(&output.stderr),
+            bytes: output.stdout,
         }
     }
 
@@ -156,6 +165,8 @@ macro_rules! assert_redacted {
         settings.add_filter(r"\b[0-9a-f]{64}\b", "[digest]");
         settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
         settings.add_filter(r"\b\d+(\.\d+)? ?(ms|s|min|h|µs)\b( \d+ s)?", "[time]");
+        // Equal bytes on two paths may be made by either first.
+        settings.add_filter(r"\b\d+ ran\b", "[n] ran");
         settings.add_filter(r"small-\d{13}", "small-[time]");
         settings.add_filter(r"on \d+ threads?", "on [n] threads");
         settings.bind(|| insta::assert_snapshot!($name, $value));

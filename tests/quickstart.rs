@@ -1,0 +1,80 @@
+//! README's first promise, from the file to the figure: the quickstart with short trainings.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn run(folder: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
+    let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["run", "experiments/quickstart.yaml", "--json"])
+        .args(["--set", "settings.gru4rec.epochs=2"])
+        .arg("--store")
+        .arg(folder.join("store"))
+        .arg("--results")
+        .arg(folder.join("results"))
+        .env_remove("RUNNER_STORE")
+        .env_remove("RUNNER_RESULTS")
+        .output()
+        .expect("started");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let files = fs::read_dir(folder.join("results/quickstart"))
+        .expect("results")
+        .map(|entry| {
+            let entry = entry.expect("entry");
+            let name = entry.file_name().to_string_lossy().into_owned();
+            (name, fs::read(entry.path()).expect("read"))
+        })
+        .collect();
+    (said, files)
+}
+
+fn summary(said: &str) -> serde_json::Value {
+    let last = said.lines().last().expect("a summary");
+    let line: serde_json::Value = serde_json::from_str(last).expect("JSON");
+    line["summary"].clone()
+}
+
+#[test]
+fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (said, first) = run(folder.path());
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "auc_by_shots.png",
+            "auc_by_shots.svg",
+            "comparison.md",
+            "report.md",
+            "results.csv"
+        ]
+    );
+    assert!(first["auc_by_shots.png"].starts_with(b"\x89PNG"));
+    let table = String::from_utf8_lossy(&first["comparison.md"]).into_owned();
+    for row in ["majority", "item mean", "share of likes", "GRU4Rec"] {
+        assert!(table.contains(row), "{row} is missing in\n{table}");
+    }
+    // 3 K × 3 seeds × 4 methods × 2 splits × 3 metrics, and the header.
+    let rows = String::from_utf8_lossy(&first["results.csv"])
+        .lines()
+        .count();
+    assert_eq!(rows, 3 * 3 * 4 * 2 * 3 + 1);
+    assert!(summary(&said)["ran"].as_u64().is_some_and(|ran| ran > 100));
+
+    let (said, second) = run(folder.path());
+    assert_eq!(summary(&said)["ran"], 0, "{said}");
+    assert!(first == second, "a second run changed the results");
+}

@@ -1,0 +1,316 @@
+//! What holds of every grid, override, template and file, whatever is written.
+
+#![expect(
+    clippy::panic,
+    clippy::expect_used,
+    reason = "a test may fail where it stands"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+use runner::spec::template::{Lookup, Template};
+use runner::spec::yaml::parse;
+use runner::spec::{Diagnostics, Grid, LoadError, Node, Request, Sources, Span, expand, overrides};
+use runner::study::{Folders, Study, StudyError};
+use serde_json::{Value, json};
+
+fn grid(text: &str) -> Grid {
+    let mut diagnostics = Diagnostics::default();
+    let node = parse(text, 0, &mut diagnostics).expect("YAML");
+    let grid = expand::expand(Some(&node), &mut diagnostics);
+    assert!(diagnostics.is_empty(), "{text}\n{diagnostics:?}");
+    grid
+}
+
+fn cells(grid: &Grid) -> Vec<String> {
+    grid.cells.iter().map(|cell| grid.describe(cell)).collect()
+}
+
+/// Some axes, each with some values: `x0: [0, 1, 2]`.
+fn axes() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(1_usize..5, 1..5)
+}
+
+fn written(sizes: &[usize]) -> String {
+    let lines = sizes.iter().enumerate().map(|(axis, size)| {
+        let values: Vec<String> = (0..*size).map(|value| value.to_string()).collect();
+        format!("x{axis}: [{}]\n", values.join(", "))
+    });
+    lines.collect()
+}
+
+proptest! {
+    #[test]
+    fn a_grid_is_the_product_of_its_axes(sizes in axes()) {
+        let grid = grid(&written(&sizes));
+        prop_assert_eq!(grid.cells.len(), sizes.iter().product::<usize>());
+        let mut all = cells(&grid);
+        all.sort();
+        all.dedup();
+        prop_assert_eq!(all.len(), grid.cells.len(), "no cell twice");
+    }
+
+    #[test]
+    fn the_last_axis_runs_fastest(sizes in axes()) {
+        let grid = grid(&written(&sizes));
+        for (index, cell) in grid.cells.iter().enumerate() {
+            let mut rest = index;
+            for (axis, size) in sizes.iter().enumerate().rev() {
+                prop_assert_eq!(cell.position(axis), Some((rest % size) as u32));
+                rest /= size;
+            }
+        }
+    }
+
+    #[test]
+    fn exclude_takes_out_what_agrees_and_include_brings_it_back(sizes in axes(), pick in 0_usize..4) {
+        let axis = pick % sizes.len();
+        prop_assume!(sizes[axis] > 1);
+        let whole = grid(&written(&sizes));
+        let less = grid(&format!("{}exclude: [{{x{axis}: 0}}]\n", written(&sizes)));
+        prop_assert_eq!(less.cells.len(), whole.cells.len() / sizes[axis] * (sizes[axis] - 1));
+        let again = grid(&format!(
+            "{}exclude: [{{x{axis}: 0}}]\ninclude: [{{x{axis}: 0}}]\n",
+            written(&sizes)
+        ));
+        let sorted = |grid: &Grid| { let mut all = cells(grid); all.sort(); all };
+        prop_assert_eq!(sorted(&again), sorted(&whole));
+    }
+
+    #[test]
+    fn include_of_a_new_value_adds_a_slice(sizes in axes(), pick in 0_usize..4) {
+        let axis = pick % sizes.len();
+        let more = grid(&format!("{}include: [{{x{axis}: 99}}]\n", written(&sizes)));
+        let whole: usize = sizes.iter().product();
+        prop_assert_eq!(more.cells.len(), whole + whole / sizes[axis]);
+    }
+
+    #[test]
+    fn zipped_axes_walk_side_by_side(length in 1_usize..6, other in 1_usize..4) {
+        let values: Vec<String> = (0..length).map(|value| value.to_string()).collect();
+        let others: Vec<String> = (0..other).map(|value| value.to_string()).collect();
+        let list = values.join(", ");
+        let grid = grid(&format!(
+            "zip: [{{a: [{list}], b: [{list}]}}]\nc: [{}]\n",
+            others.join(", ")
+        ));
+        prop_assert_eq!(grid.cells.len(), length * other);
+        for cell in &grid.cells {
+            prop_assert_eq!(grid.get(cell, "a"), grid.get(cell, "b"));
+        }
+    }
+
+    #[test]
+    fn ranges_have_both_ends(low in 0_i64..50, more in 0_i64..50, step in 1_i64..7) {
+        let high = low + more;
+        let plain = grid(&format!("a: {low}..{high}\n"));
+        prop_assert_eq!(plain.cells.len() as i64, more + 1);
+        let stepped = grid(&format!("a: {{range: {low}..{high}, step: {step}}}\n"));
+        prop_assert_eq!(stepped.cells.len() as i64, more / step + 1);
+    }
+
+    #[test]
+    fn ranges_of_k_double(low in 1_i64..9, doublings in 0_u32..9) {
+        let high = low << doublings;
+        let grid = grid(&format!("k: {low}..{high}\n"));
+        prop_assert_eq!(grid.cells.len() as u32, doublings + 1);
+        let last = grid.axes[0].values.last().expect("a value");
+        prop_assert_eq!(last.to_string(), high.to_string());
+    }
+
+    #[test]
+    fn what_is_set_is_read_back(
+        path in prop::collection::vec("[a-z]{1,4}", 1..4),
+        value in prop_oneof![
+            any::<i32>().prop_map(|value| json!(value)),
+            any::<bool>().prop_map(|value| json!(value)),
+            "[a-z ]{0,9}".prop_map(|value| json!(value)),
+            prop::collection::vec(0_i32..9, 0..4).prop_map(|value| json!(value)),
+        ],
+    ) {
+        let mut diagnostics = Diagnostics::default();
+        let mut sources = Sources::default();
+        let mut root = parse("first: 1\n", 0, &mut diagnostics).expect("YAML");
+        let argument = format!("{}={value}", path.join("."));
+        prop_assume!(path[0] != "first");
+        overrides::apply(&mut root, &[argument], &mut sources, &mut diagnostics);
+        prop_assert!(diagnostics.is_empty(), "{:?}", diagnostics);
+        let mut at = &root;
+        for key in &path {
+            at = at.get(key).expect("what was set");
+        }
+        prop_assert_eq!(at.to_json(), value);
+        prop_assert_eq!(root.get("first").map(Node::to_json), Some(json!(1)));
+    }
+
+    #[test]
+    fn templates_put_values_in_place(
+        parts in prop::collection::vec((prop::sample::select(vec!["a", "b", "c.d"]), "[x-z /-]{0,4}"), 0..5),
+        start in "[x-z /-]{1,4}",
+    ) {
+        let values = BTreeMap::from([("a", json!(16)), ("b", json!("text")), ("c.d", json!(0.5))]);
+        let mut text = start.clone();
+        let mut expected = start;
+        for (name, after) in &parts {
+            let _ = write!(text, "${{{name}}}{after}");
+            match &values[name] {
+                Value::String(value) => expected.push_str(value),
+                value => expected.push_str(&value.to_string()),
+            }
+            expected.push_str(after);
+        }
+        let mut diagnostics = Diagnostics::default();
+        let template = Template::compile(&Node::text(&text, Span::default()), &mut diagnostics);
+        let resolved = template.resolve(&mut Values(&values)).expect("all are known");
+        prop_assert_eq!(resolved, Some(json!(expected)));
+    }
+
+    #[test]
+    fn any_text_is_a_template_or_a_diagnostic(text in "[${}?.a\\PC]{0,40}") {
+        let mut diagnostics = Diagnostics::default();
+        let template = Template::compile(&Node::text(&text, Span::default()), &mut diagnostics);
+        let _ = template.resolve(&mut Values(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn any_text_is_a_tree_or_a_diagnostic(text in "[a\\[\\]{}:&*|>\"'#, \n\t\\PC-]{0,80}") {
+        let mut diagnostics = Diagnostics::default();
+        let node = parse(&text, 0, &mut diagnostics);
+        prop_assert_eq!(node.is_none(), !diagnostics.is_empty());
+    }
+}
+
+struct Values<'v>(&'v BTreeMap<&'static str, Value>);
+
+impl Lookup for Values<'_> {
+    fn lookup(&mut self, path: &str) -> Option<Value> {
+        self.0.get(path).cloned()
+    }
+}
+
+/// A small generator of our own: the same mutations at every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % limit.max(1)
+    }
+}
+
+/// Changes a text as a slip of the hand would, or worse.
+fn mutate(text: &str, dice: &mut Dice) -> Vec<u8> {
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let at = dice.below(lines.len());
+    match dice.below(6) {
+        0 => {
+            lines.remove(at);
+        }
+        1 => lines.insert(at, lines[at]),
+        2 => {
+            let other = dice.below(lines.len());
+            lines.swap(at, other);
+        }
+        3 => {
+            let line = lines[at].trim_start_matches(' ');
+            lines[at] = line;
+        }
+        _ => {
+            let mut bytes = text.as_bytes().to_vec();
+            for _ in 0..=dice.below(3) {
+                let at = dice.below(bytes.len());
+                let printable = b" :-[]{}#&*!|>'\"%@`,?$.0123456789abkz\t\n\xff";
+                bytes[at] = printable[dice.below(printable.len())];
+            }
+            return bytes;
+        }
+    }
+    lines.concat().into_bytes()
+}
+
+/// Opens an experiment with all its stages; fails on a panic, on slowness, and on a problem
+/// without a place.
+fn open(experiment: &Path, set: Vec<String>, folder: &Path, what: &str) -> bool {
+    let request = Request {
+        path: experiment.to_owned(),
+        set,
+        only: Vec::new(),
+    };
+    let folders = Folders {
+        store: folder.join("store"),
+        results: folder.join("results"),
+    };
+    #[expect(clippy::disallowed_methods, reason = "time is what is tested")]
+    let start = Instant::now();
+    let opened = Study::open(&request, folders);
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(3), "{elapsed:?} for\n{what}");
+    match opened {
+        Ok(_) => true,
+        Err(StudyError::Load(LoadError::Invalid(error)) | StudyError::Spec(error)) => {
+            let list = error.diagnostics.sorted();
+            assert!(!list.is_empty(), "{what}");
+            for one in list {
+                assert!(one.span.is_some(), "{one:?} has no place in\n{what}");
+            }
+            assert!(runner::cli::render(&error, false).contains("nothing was run"));
+            false
+        }
+        Err(StudyError::Load(LoadError::Unreadable { source, .. })) => {
+            assert_eq!(source.kind(), std::io::ErrorKind::InvalidData, "{what}");
+            false
+        }
+        Err(error) => panic!("{error}\n{what}"),
+    }
+}
+
+#[test]
+fn mutated_files_are_read_or_explained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut dice = Dice(20);
+    let (mut fine, mut wrong) = (0, 0);
+    for name in ["quickstart", "movie_baselines"] {
+        let original = fs::read_to_string(format!("experiments/{name}.yaml")).expect("a text");
+        for _ in 0..100 {
+            let text = mutate(&original, &mut dice);
+            let path = folder.path().join("mutated.yaml");
+            fs::write(&path, &text).expect("written");
+            let what = String::from_utf8_lossy(&text).into_owned();
+            if open(&path, Vec::new(), folder.path(), &what) {
+                fine += 1;
+            } else {
+                wrong += 1;
+            }
+        }
+    }
+    let original = fs::read_to_string("pipelines/tallrec.yaml").expect("a text");
+    let pipeline = folder.path().join("pipeline.yaml");
+    for _ in 0..150 {
+        let text = mutate(&original, &mut dice);
+        fs::write(&pipeline, &text).expect("written");
+        let what = String::from_utf8_lossy(&text).into_owned();
+        let set = vec![format!("pipeline={}", pipeline.display())];
+        if text.is_ascii() {
+            if open(
+                Path::new("experiments/quickstart.yaml"),
+                set,
+                folder.path(),
+                &what,
+            ) {
+                fine += 1;
+            } else {
+                wrong += 1;
+            }
+        }
+    }
+    // Comments and descriptions may change; most else may not.
+    assert!(fine > 20 && wrong > 100, "{fine} fine, {wrong} wrong");
+}
