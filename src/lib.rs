@@ -22,6 +22,9 @@
 //! | a baseline | [`recommender`], one file per method |
 //! | the training loop, the optimiser | [`train`] |
 //! | layers, initialisation | [`nn`] |
+//! | a backbone, its files, adapters | [`language_model`] |
+//! | training an adapter, or a small backbone | [`tuning`] |
+//! | prompts, what a sample looks like as tokens | [`prompt`] |
 //! | a metric | [`metric`] |
 //! | rows of `results.csv`, values over seeds | [`results`] |
 //! | tables, figures, `report.md` | [`report`] |
@@ -63,9 +66,11 @@ pub mod base;
 pub mod cli;
 pub mod data;
 pub mod graph;
+pub mod language_model;
 pub mod metric;
 pub mod nn;
 pub mod plan;
+pub mod prompt;
 pub mod recommender;
 pub mod report;
 pub mod reporter;
@@ -75,3 +80,4 @@ pub mod spec;
 pub mod stage;
 pub mod study;
 pub mod train;
+pub mod tuning;

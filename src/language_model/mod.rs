@@ -1,0 +1,23 @@
+//! Decoder-only language models of the LLaMA family, and LoRA adapters on them.
+//!
+//! A backbone is a Hugging Face folder ([`Configuration`], weights, tokenizer). [`LanguageModel`]
+//! is what training and scoring need of it: losses with gradients for the trainable
+//! [`Parameters`] (an adapter, or all weights in pretraining), and logits where an answer stands.
+//! Sequences of a [`Batch`] lie side by side without padding.
+//!
+//! Letters in shapes: `T` tokens of a batch, `H` hidden width, `N` heads, `D` head width, `V`
+//! vocabulary, `R` rank of an adapter.
+
+pub mod batch;
+pub mod configuration;
+pub mod error;
+pub mod lora;
+pub mod model;
+pub mod parameters;
+
+pub use batch::{Batch, Sequence, Target};
+pub use configuration::{Configuration, Family, RopeScaling};
+pub use error::LanguageModelError;
+pub use lora::LoraOptions;
+pub use model::{Dropout, LanguageModel, Pass, Readout};
+pub use parameters::{Parameter, Parameters};

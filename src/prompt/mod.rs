@@ -1,0 +1,1 @@
+//! From samples and instruction records to tokens: templates, cutoffs, answers.
