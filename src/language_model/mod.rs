@@ -10,6 +10,7 @@
 
 pub mod batch;
 pub mod configuration;
+pub mod decoder;
 pub mod error;
 pub mod lora;
 pub mod model;
@@ -17,6 +18,7 @@ pub mod parameters;
 
 pub use batch::{Batch, Sequence, Target};
 pub use configuration::{Configuration, Family, RopeScaling};
+pub use decoder::{Decoder, Trainable, Weights};
 pub use error::LanguageModelError;
 pub use lora::LoraOptions;
 pub use model::{Dropout, LanguageModel, Pass, Readout};
