@@ -151,10 +151,10 @@ impl<'a> Encoder<'a> {
         let mut prompt = self.template.prompt(&sample.instruction, &sample.input);
         let mut dropped = 0;
         loop {
-            let answers = self.tokenizer.answer_tokens(&prompt, [YES, NO])?;
+            let answers = self.tokenizer.answer_tokens(&prompt, [YES, NO], self.tokenizer.adds_bos())?;
             // A question ends where its answer begins, so it can only be shortened in front;
             // room is kept for the answer and the end that training saw.
-            let whole = answers.prompt.len() + 3;
+            let whole = answers.context.len() + 3;
             if whole > self.limit.tokens && self.limit.cutoff == Cutoff::ShortenHistory {
                 dropped += 1;
                 prompt = self.shortened(sample, dropped, whole)?;
@@ -171,7 +171,7 @@ impl<'a> Encoder<'a> {
             }
             return Ok(Asked {
                 question: Question {
-                    tokens: answers.prompt,
+                    tokens: answers.context,
                     label: sample.label,
                 },
                 prompt,
@@ -180,8 +180,10 @@ impl<'a> Encoder<'a> {
     }
 
     fn example(&self, prompt: &str, output: &str) -> Result<Example, PromptError> {
-        let alone = self.tokenizer.encode(prompt, true)?;
-        let mut tokens = self.tokenizer.encode(&format!("{prompt}{output}"), true)?;
+        let alone = self.tokenizer.encode(prompt, self.tokenizer.adds_bos())?;
+        let mut tokens = self
+            .tokenizer
+            .encode(&format!("{prompt}{output}"), self.tokenizer.adds_bos())?;
         // Where the tokenizer joins the prompt's end and the answer's beginning, the joined token
         // belongs to the answer.
         let shared = alone
@@ -189,7 +191,7 @@ impl<'a> Encoder<'a> {
             .zip(&tokens)
             .take_while(|(one, other)| one == other)
             .count();
-        tokens.extend(self.tokenizer.end());
+        tokens.extend(self.tokenizer.eos());
         Ok(Example {
             answer_start: shared.max(1),
             tokens,

@@ -3,6 +3,7 @@
 pub mod curve;
 pub mod error;
 pub mod predictions;
+pub mod readouts;
 pub mod table;
 pub mod values;
 
