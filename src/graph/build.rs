@@ -13,6 +13,7 @@ use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGra
 use super::rows::Rows;
 use crate::base::nearest::suggestion;
 use crate::base::{Digest, Lane, canonical};
+use crate::spec::backbone::MISSING_HELP;
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
 use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
@@ -532,6 +533,17 @@ impl<'e> Builder<'e> {
     }
 
     fn unresolved(&mut self, unresolved: &Unresolved) {
+        if unresolved.path.starts_with("backbone.") && !self.experiment.has_backbone() {
+            self.diagnostics.error_with_help(
+                "graph::backbone",
+                self.experiment
+                    .span_at(&["grid", "method"])
+                    .unwrap_or(unresolved.span),
+                "the experiment names no backbone",
+                MISSING_HELP,
+            );
+            return;
+        }
         let mut names: Vec<String> = self
             .grid
             .axes
