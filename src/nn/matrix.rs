@@ -26,6 +26,41 @@ impl<'a> Matrix<'a> {
         })
     }
 
+    /// Rows of `columns` numbers that begin `stride` numbers apart: some columns of a wider matrix.
+    #[must_use]
+    pub fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Option<Self> {
+        fits(data.len(), rows, columns, stride).then_some(Self {
+            data,
+            rows,
+            columns,
+            row_stride: stride,
+            column_stride: 1,
+        })
+    }
+
+    /// The rows from `begin` on, `count` of them; `None` if there are fewer.
+    #[must_use]
+    pub fn rows(self, begin: usize, count: usize) -> Option<Self> {
+        let within = begin.checked_add(count)? <= self.rows;
+        // An empty matrix may begin behind the last number.
+        let start = if count == 0 {
+            0
+        } else {
+            begin * self.row_stride
+        };
+        within.then(|| Self {
+            data: &self.data[start.min(self.data.len())..],
+            rows: count,
+            ..self
+        })
+    }
+
+    /// Its numbers of rows and columns.
+    #[must_use]
+    pub fn size(self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
     /// The same numbers as a matrix `[columns, rows]`.
     #[must_use]
     pub fn transposed(self) -> Self {
@@ -36,6 +71,44 @@ impl<'a> Matrix<'a> {
             row_stride: self.column_stride,
             column_stride: self.row_stride,
         }
+    }
+}
+
+/// Whether rows of `columns` numbers `stride` apart fit into `length` numbers.
+fn fits(length: usize, rows: usize, columns: usize, stride: usize) -> bool {
+    if rows == 0 || columns == 0 {
+        return true;
+    }
+    let end = (rows - 1)
+        .checked_mul(stride)
+        .and_then(|at| at.checked_add(columns));
+    stride >= columns && end.is_some_and(|end| end <= length)
+}
+
+/// A place for a row-major matrix, its rows possibly apart.
+#[derive(Debug)]
+pub struct MatrixMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+}
+
+impl<'a> MatrixMut<'a> {
+    /// Rows of `columns` numbers that begin `stride` numbers apart; `None` if they do not fit.
+    #[must_use]
+    pub fn strided(
+        data: &'a mut [f32],
+        rows: usize,
+        columns: usize,
+        stride: usize,
+    ) -> Option<Self> {
+        fits(data.len(), rows, columns, stride).then_some(Self {
+            data,
+            rows,
+            columns,
+            row_stride: stride,
+        })
     }
 }
 
@@ -69,25 +142,58 @@ pub fn multiply(
             out.len()
         );
     }
+    let out = MatrixMut {
+        data: out,
+        rows: m,
+        columns: n,
+        row_stride: n,
+    };
+    multiply_into(out, write, left, right)
+}
+
+/// [`multiply`] into rows that may be apart.
+///
+/// # Determinism
+/// One thread, fixed order of summation.
+///
+/// # Errors
+/// If the dimensions do not fit.
+pub fn multiply_into(
+    out: MatrixMut<'_>,
+    write: Write,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+) -> candle_core::Result<()> {
+    let (m, n, k) = (left.rows, right.columns, left.columns);
+    if right.rows != k || out.rows != m || out.columns != n {
+        candle_core::bail!(
+            "product of [{m}, {k}] and [{}, {n}] into [{}, {}]",
+            right.rows,
+            out.rows,
+            out.columns
+        );
+    }
     if write == Write::Set && k == 0 {
-        out.fill(0.0);
+        for row in out.data.chunks_mut(out.row_stride.max(1)).take(m) {
+            row[..n].fill(0.0);
+        }
     }
     if m == 0 || n == 0 || k == 0 {
         return Ok(());
     }
     #[expect(
         unsafe_code,
-        reason = "gemm takes pointers: `Matrix::new` checked that rows · columns numbers are \
-                  there, transposing only swaps strides, and `out` was checked above"
+        reason = "gemm takes pointers: the makers of `Matrix` checked that all its numbers are \
+                  there, transposing only swaps strides, and `MatrixMut` checked the same"
     )]
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out.data.as_mut_ptr(),
             1,
-            n as isize,
+            out.row_stride as isize,
             write == Write::Add,
             left.data.as_ptr(),
             left.column_stride as isize,

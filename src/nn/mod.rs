@@ -11,6 +11,7 @@
 //! Letters in shapes: `B` batch, `T` time, `I` input width, `H` hidden width, `V` items.
 
 pub mod activation;
+pub mod attention;
 pub mod dropout;
 pub mod embedding;
 pub mod error;
@@ -21,7 +22,9 @@ pub mod gru_cell;
 pub mod initialise;
 pub mod linear;
 pub mod matrix;
+pub mod product;
 pub mod variables;
+pub mod vector;
 
 pub use dropout::Dropout;
 pub use embedding::Embedding;

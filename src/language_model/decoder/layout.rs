@@ -1,0 +1,160 @@
+//! Where every token of a batch lies: sequences side by side, a shared prefix once before them.
+
+use crate::language_model::{Batch, LanguageModelError, Sequence};
+
+/// The stream a shared prefix draws its dropout from, whichever sequences share it.
+const PREFIX_STREAM: u64 = u64::MAX;
+
+/// Rows of one sequence behind the shared prefix, or the prefix itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Its first row.
+    pub(super) begin: usize,
+    /// Its rows.
+    pub(super) length: usize,
+    /// Whether it sees the prefix: not if it is the prefix.
+    pub(super) after_prefix: bool,
+}
+
+/// The rows of a batch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Layout {
+    /// Token of every row.
+    pub(super) tokens: Vec<u32>,
+    /// Position of every row within its sequence.
+    pub(super) positions: Vec<usize>,
+    /// Dropout stream of every row.
+    pub(super) streams: Vec<u64>,
+    /// The prefix, if there is one, then every sequence.
+    pub(super) segments: Vec<Segment>,
+    /// Rows of the prefix, the first ones.
+    pub(super) prefix: usize,
+}
+
+impl Layout {
+    /// Lays out sequences of which the first `prefix` tokens are the same.
+    pub(super) fn new(
+        sequences: &[Sequence],
+        prefix: usize,
+        vocabulary: usize,
+    ) -> Result<Self, LanguageModelError> {
+        let mut layout = Self {
+            prefix,
+            ..Self::default()
+        };
+        for (number, sequence) in sequences.iter().enumerate() {
+            let length = sequence.tokens.len();
+            if length == 0 {
+                return Err(LanguageModelError::invalid(format!(
+                    "sequence {number} has no token"
+                )));
+            }
+            if let Some(token) = sequence.tokens.iter().find(|t| **t as usize >= vocabulary) {
+                return Err(LanguageModelError::invalid(format!(
+                    "token {token} of sequence {number} is not among {vocabulary}"
+                )));
+            }
+            let same = sequence.tokens.get(..prefix);
+            if same.is_none() || same != sequences[0].tokens.get(..prefix) {
+                return Err(LanguageModelError::invalid(format!(
+                    "sequence {number} does not begin with the {prefix} tokens of the first"
+                )));
+            }
+            if prefix > 0 && number == 0 {
+                layout.add(sequence, 0..prefix, PREFIX_STREAM);
+            }
+            layout.add(sequence, prefix..length, sequence.stream);
+        }
+        Ok(layout)
+    }
+
+    fn add(&mut self, sequence: &Sequence, part: std::ops::Range<usize>, stream: u64) {
+        self.segments.push(Segment {
+            begin: self.tokens.len(),
+            length: part.len(),
+            after_prefix: part.start > 0,
+        });
+        self.tokens.extend(&sequence.tokens[part.clone()]);
+        self.streams.resize(self.tokens.len(), stream);
+        self.positions.extend(part);
+    }
+
+    /// The number of rows.
+    pub(super) fn rows(&self) -> usize {
+        self.tokens.len()
+    }
+
+    /// The row of a position of a sequence; `None` if there is none.
+    pub(super) fn row(&self, sequence: usize, position: usize) -> Option<usize> {
+        let first = usize::from(self.prefix > 0);
+        let segment = self.segments.get(sequence + first)?;
+        if position < self.prefix {
+            return Some(position);
+        }
+        let within = position - self.prefix;
+        (within < segment.length).then_some(segment.begin + within)
+    }
+}
+
+/// How many first tokens all sequences of a batch have in common, worth computing once.
+pub(super) fn common_prefix(batch: &Batch) -> usize {
+    let [first, rest @ ..] = batch.sequences.as_slice() else {
+        return 0;
+    };
+    if batch.shared_prefix > 0 || rest.is_empty() {
+        return batch.shared_prefix;
+    }
+    rest.iter().fold(first.tokens.len(), |common, other| {
+        let pairs = first.tokens.iter().zip(&other.tokens).take(common);
+        pairs.take_while(|(a, b)| a == b).count()
+    })
+}
+
+/// Rows of which something is asked, ascending, and for each segment which of them are its own.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Asked {
+    /// Rows of the layout.
+    pub(super) rows: Vec<usize>,
+    /// Their positions.
+    pub(super) positions: Vec<usize>,
+    /// Their dropout streams.
+    pub(super) streams: Vec<u64>,
+    /// How many of `rows` each segment has.
+    pub(super) counts: Vec<usize>,
+}
+
+impl Asked {
+    /// All rows.
+    pub(super) fn all(layout: &Layout) -> Self {
+        Self::some(layout, (0..layout.rows()).collect())
+    }
+
+    /// The given rows, which may be unordered and repeated.
+    pub(super) fn some(layout: &Layout, mut rows: Vec<usize>) -> Self {
+        rows.sort_unstable();
+        rows.dedup();
+        let mut begin = 0;
+        let counts = layout.segments.iter().map(|segment| {
+            let end = rows.partition_point(|row| *row < segment.begin + segment.length);
+            let count = end - begin;
+            begin = end;
+            count
+        });
+        Self {
+            counts: counts.collect(),
+            positions: rows.iter().map(|row| layout.positions[*row]).collect(),
+            streams: rows.iter().map(|row| layout.streams[*row]).collect(),
+            rows,
+        }
+    }
+
+    /// Whether it is every row.
+    pub(super) fn is_all(&self, layout: &Layout) -> bool {
+        self.rows.len() == layout.rows()
+    }
+
+    /// The index of a row among those asked.
+    pub(super) fn index(&self, row: usize) -> Option<usize> {
+        self.rows.binary_search(&row).ok()
+    }
+}

@@ -1,0 +1,318 @@
+//! [`Decoder`] as a [`LanguageModel`].
+
+use std::sync::Arc;
+
+use super::head::{Goal, chosen_logits, cross_entropy, logits};
+use super::layout::common_prefix;
+use super::network::{Gradients, Network, everything};
+use super::passes::Task;
+use super::weights::{Weights, check_adapter};
+use crate::language_model::{
+    Batch, Configuration, LanguageModel, LanguageModelError, LoraOptions, Parameters, Pass, Readout,
+};
+
+/// Most rows of a pass that only scores.
+const ROWS_AT_ONCE: usize = 4096;
+
+/// What of a model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Trainable {
+    /// Nothing: the backbone as it is.
+    Nothing,
+    /// An adapter; the backbone stays frozen.
+    Adapter {
+        /// Rank, scale and modules.
+        options: LoraOptions,
+        /// Its matrices, from [`super::fresh_adapter`] or a file.
+        values: Parameters,
+    },
+    /// All weights, starting from those given.
+    Everything,
+}
+
+/// A decoder-only model on the CPU.
+#[derive(Debug, Clone)]
+pub struct Decoder {
+    configuration: Configuration,
+    weights: Arc<Weights>,
+    adapter: Option<LoraOptions>,
+    parameters: Parameters,
+}
+
+fn candle(at: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
+    let at = at.to_owned();
+    move |source| LanguageModelError::Candle { at, source }
+}
+
+/// Checks what arithmetic here relies on.
+fn check(configuration: &Configuration) -> Result<(), LanguageModelError> {
+    let Configuration {
+        heads,
+        key_value_heads,
+        head_size,
+        ..
+    } = *configuration;
+    if key_value_heads == 0 || heads == 0 || heads % key_value_heads != 0 {
+        return Err(LanguageModelError::invalid(format!(
+            "{heads} heads cannot share {key_value_heads} heads of keys"
+        )));
+    }
+    if head_size == 0 || head_size % 2 == 1 {
+        return Err(LanguageModelError::invalid(format!(
+            "heads of {head_size} numbers cannot be turned in pairs"
+        )));
+    }
+    if configuration.sliding_window == Some(0) {
+        return Err(LanguageModelError::invalid(
+            "a sliding window of 0 sees nothing",
+        ));
+    }
+    if configuration.hidden_size == 0
+        || configuration.intermediate_size == 0
+        || configuration.vocabulary_size == 0
+        || configuration.layers == 0
+    {
+        return Err(LanguageModelError::invalid("a size of the model is 0"));
+    }
+    Ok(())
+}
+
+impl Decoder {
+    /// A model on shared weights.
+    ///
+    /// # Errors
+    /// If sizes contradict each other, or weights or adapter do not fit.
+    pub fn new(
+        configuration: Configuration,
+        weights: Arc<Weights>,
+        trainable: Trainable,
+    ) -> Result<Self, LanguageModelError> {
+        check(&configuration)?;
+        let (adapter, parameters) = match trainable {
+            Trainable::Nothing => (None, Parameters::default()),
+            Trainable::Adapter { options, values } => {
+                check_adapter(&configuration, &options, &values)?;
+                (Some(options), values)
+            }
+            Trainable::Everything => (None, everything(&configuration, &weights)),
+        };
+        let decoder = Self {
+            configuration,
+            weights,
+            adapter,
+            parameters,
+        };
+        decoder.network()?;
+        Ok(decoder)
+    }
+
+    /// The backbone: without training, the weights given; after training all of them, a copy.
+    ///
+    /// An adapter is not in it; see [`Weights::merged`].
+    #[must_use]
+    pub fn weights(&self) -> Arc<Weights> {
+        if self.adapter.is_some() || self.parameters.count() == 0 {
+            return Arc::clone(&self.weights);
+        }
+        let all = self.parameters.iter();
+        let all = all.map(|(name, one)| (name.to_owned(), one.values.clone()));
+        Weights::new(&self.configuration, all.collect())
+            .map_or_else(|_| Arc::clone(&self.weights), Arc::new)
+    }
+
+    /// The adapter's options, if an adapter is trained.
+    #[must_use]
+    pub fn adapter(&self) -> Option<&LoraOptions> {
+        self.adapter.as_ref()
+    }
+
+    fn network(&self) -> Result<Network<'_>, LanguageModelError> {
+        let adapter = self.adapter.as_ref();
+        Network::new(
+            &self.configuration,
+            &self.weights,
+            &self.parameters,
+            adapter.map(|options| (options, &self.parameters)),
+        )
+    }
+
+    /// Where the targets are, and the goals for a task that asks for these places.
+    fn places(&self, batch: &Batch) -> Result<Vec<(usize, usize)>, LanguageModelError> {
+        let vocabulary = self.configuration.vocabulary_size;
+        let mut places = Vec::new();
+        for (number, sequence) in batch.sequences.iter().enumerate() {
+            for target in &sequence.targets {
+                if target.token as usize >= vocabulary {
+                    return Err(LanguageModelError::invalid(format!(
+                        "target {} of sequence {number} is not among {vocabulary} tokens",
+                        target.token
+                    )));
+                }
+                places.push((number, target.position));
+            }
+        }
+        Ok(places)
+    }
+
+    /// Splits what is only scored into passes of limited memory. The parts depend on the batch
+    /// alone.
+    fn parts(batch: &Batch, prefix: usize) -> Vec<std::ops::Range<usize>> {
+        let mut parts = Vec::new();
+        let (mut begin, mut rows) = (0, prefix);
+        for (number, sequence) in batch.sequences.iter().enumerate() {
+            let own = sequence.tokens.len().saturating_sub(prefix);
+            if rows + own > ROWS_AT_ONCE && number > begin {
+                parts.push(begin..number);
+                (begin, rows) = (number, prefix);
+            }
+            rows += own;
+        }
+        if begin < batch.sequences.len() {
+            parts.push(begin..batch.sequences.len());
+        }
+        parts
+    }
+}
+
+/// The goals of a batch among the rows of its task, in order of rows.
+fn goals(batch: &Batch, task: &Task) -> Vec<Goal> {
+    let sequences = batch.sequences.iter().enumerate();
+    let mut goals: Vec<Goal> = sequences
+        .flat_map(|(number, sequence)| {
+            sequence.targets.iter().filter_map(move |target| {
+                Some(Goal {
+                    row: task.index(number, target.position)?,
+                    token: target.token,
+                    weight: target.weight,
+                })
+            })
+        })
+        .collect();
+    goals.sort_by_key(|goal| goal.row);
+    goals
+}
+
+fn part(batch: &Batch, range: std::ops::Range<usize>) -> Batch {
+    Batch {
+        sequences: batch.sequences[range].to_vec(),
+        shared_prefix: batch.shared_prefix,
+    }
+}
+
+impl LanguageModel for Decoder {
+    fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    fn parameters_mut(&mut self) -> &mut Parameters {
+        &mut self.parameters
+    }
+
+    fn accumulate(&mut self, batch: &Batch, pass: &Pass) -> Result<f64, LanguageModelError> {
+        if let Some(dropout) = pass.dropout
+            && !(0.0..1.0).contains(&dropout.rate)
+        {
+            return Err(LanguageModelError::invalid(format!(
+                "a dropout of {} is not in [0, 1)",
+                dropout.rate
+            )));
+        }
+        let places = self.places(batch)?;
+        let mut gradients = Gradients::take(&mut self.parameters, self.configuration.layers);
+        let mut run = || {
+            let network = self.network()?;
+            let task = Task::new(&network, batch, batch.shared_prefix, &places)?;
+            if places.is_empty() {
+                return Ok(0.0);
+            }
+            let goals = goals(batch, &task);
+            task.backward(&network, &goals, pass, &mut gradients)
+                .map_err(candle("training pass"))
+        };
+        let loss = run();
+        gradients.put_back(&mut self.parameters);
+        loss
+    }
+
+    fn loss(&self, batch: &Batch) -> Result<f64, LanguageModelError> {
+        let network = self.network()?;
+        let prefix = common_prefix(batch);
+        let mut loss = 0.0;
+        for range in Self::parts(batch, prefix) {
+            let batch = part(batch, range);
+            let places = self.places(&batch)?;
+            let task = Task::new(&network, &batch, prefix, &places)?;
+            if places.is_empty() {
+                continue;
+            }
+            let goals = goals(&batch, &task);
+            let run = || {
+                let x = task.forward(&network)?;
+                cross_entropy(&network, &x, &goals, None)
+            };
+            loss += run().map_err(candle("loss"))?.0;
+        }
+        Ok(loss)
+    }
+
+    fn read_out(
+        &self,
+        batch: &Batch,
+        asked: &[u32],
+        normalised: bool,
+    ) -> Result<Vec<Readout>, LanguageModelError> {
+        let vocabulary = self.configuration.vocabulary_size;
+        if let Some(token) = asked.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(LanguageModelError::invalid(format!(
+                "token {token} is not among {vocabulary}"
+            )));
+        }
+        let network = self.network()?;
+        let prefix = common_prefix(batch);
+        let mut readouts = Vec::with_capacity(batch.sequences.len());
+        for range in Self::parts(batch, prefix) {
+            let batch = part(batch, range);
+            let ends: Vec<(usize, usize)> = batch
+                .sequences
+                .iter()
+                .enumerate()
+                .map(|(number, sequence)| (number, sequence.tokens.len().saturating_sub(1)))
+                .collect();
+            let task = Task::new(&network, &batch, prefix, &ends)?;
+            let run = || {
+                let x = task.forward(&network)?;
+                chosen_logits(&network, &x, asked, normalised)
+            };
+            let (logits, log_sums) = run().map_err(candle("scoring"))?;
+            for (number, position) in ends {
+                let row = task.index(number, position).unwrap_or(0);
+                readouts.push(Readout {
+                    logits: logits[row * asked.len()..(row + 1) * asked.len()].to_vec(),
+                    log_normaliser: log_sums.get(row).copied(),
+                });
+            }
+        }
+        Ok(readouts)
+    }
+
+    fn logits(&self, batch: &Batch, at: &[(usize, usize)]) -> Result<Vec<f32>, LanguageModelError> {
+        let network = self.network()?;
+        let vocabulary = self.configuration.vocabulary_size;
+        let mut all = vec![0.0; at.len() * vocabulary];
+        let task = Task::new(&network, batch, common_prefix(batch), at)?;
+        if at.is_empty() {
+            return Ok(all);
+        }
+        let run = || logits(&network, &task.forward(&network)?);
+        let found = run().map_err(candle("logits"))?;
+        for (out, (sequence, position)) in all.chunks_exact_mut(vocabulary).zip(at) {
+            let row = task.index(*sequence, *position).unwrap_or(0);
+            out.copy_from_slice(&found[row * vocabulary..(row + 1) * vocabulary]);
+        }
+        Ok(all)
+    }
+}
