@@ -22,6 +22,8 @@ pub mod parameters;
 mod pickle;
 pub mod safetensors_file;
 pub mod stored;
+pub mod tokenizer;
+pub mod tokenizer_training;
 pub mod torch_file;
 pub mod weight_files;
 
@@ -36,4 +38,5 @@ pub use model::{Dropout, LanguageModel, Pass, Readout};
 pub use number_type::NumberType;
 pub use parameters::{Parameter, Parameters};
 pub use stored::Stored;
+pub use tokenizer::{Answers, Tokenizer};
 pub use weight_files::WeightFiles;
