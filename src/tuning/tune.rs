@@ -95,8 +95,11 @@ pub fn tune(
         Err(error) => Err(error),
         Ok(()) => {
             // What comes after may fail too, and should not cost the training.
-            training.save(model, hooks);
-            training.finish(model, hooks)
+            let saved = training.save(model, hooks);
+            training.finish(model, hooks).map_err(|error| match error {
+                TuneError::Cancelled { .. } => TuneError::Cancelled { saved },
+                error => error,
+            })
         }
     }
 }
