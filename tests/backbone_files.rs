@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use runner::base::{Digest, Random};
 use runner::language_model::{
-    Adapter, Configuration, Family, LanguageModelError, LoraOptions, RopeScaling, WeightFiles,
+    Adapter, Configuration, Family, LanguageModelError, LoraOptions, RopeScaling, SpecialIds,
+    WeightFiles,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -171,7 +172,7 @@ fn both_layouts_of_rope_are_read_and_written_back() {
     for configuration in all {
         let folder = tempfile::tempdir().expect("folder");
         configuration
-            .write(folder.path(), Default::default(), "float32")
+            .write(folder.path(), SpecialIds::default(), "float32")
             .expect("write");
         assert_eq!(
             Configuration::read(folder.path()).expect("read"),
@@ -185,10 +186,10 @@ fn what_a_configuration_asks_for_is_built_or_refused() {
     let refused = |name: &str, change: fn(&mut Value)| message(changed(name, change));
     let all = [
         refused("tiny-llama-gqa", |all| {
-            all["architectures"] = json!(["LlamaForCausalLm2"])
+            all["architectures"] = json!(["LlamaForCausalLm2"]);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["architectures"] = json!(["GPT2LMHeadModel"])
+            all["architectures"] = json!(["GPT2LMHeadModel"]);
         }),
         refused("tiny-llama-gqa", |all| all["architectures"] = Value::Null),
         refused("tiny-llama-gqa", |all| all["hidden_act"] = json!("gelu")),
@@ -199,22 +200,22 @@ fn what_a_configuration_asks_for_is_built_or_refused() {
             all["rope_scaling"] = json!({"type": "dynamic", "factor": 2.0});
         }),
         refused("tiny-qwen3", |all| {
-            all["rope_parameters"]["rope_type"] = json!("yarn")
+            all["rope_parameters"]["rope_type"] = json!("yarn");
         }),
         refused("tiny-llama-gqa", |all| {
-            all["partial_rotary_factor"] = json!(0.5)
+            all["partial_rotary_factor"] = json!(0.5);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["attention_dropout"] = json!(0.1)
+            all["attention_dropout"] = json!(0.1);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["num_key_value_heads"] = json!(3)
+            all["num_key_value_heads"] = json!(3);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["num_attention_heads"] = json!(0)
+            all["num_attention_heads"] = json!(0);
         }),
         refused("tiny-llama-tied", |all| {
-            all["num_attention_heads"] = json!(3)
+            all["num_attention_heads"] = json!(3);
         }),
         refused("tiny-llama-gqa", |all| all["head_dim"] = json!(15)),
         refused("tiny-llama-gqa", |all| all["hidden_size"] = json!("64")),
@@ -297,17 +298,17 @@ fn damaged_weights_are_refused() {
     refuse("tiny-llama-gqa", &rename("model.norm.bias"));
     refuse("tiny-llama-gqa", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["num_hidden_layers"] = 3.into()
+            all["num_hidden_layers"] = 3.into();
         });
     });
     refuse("tiny-llama-gqa", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["intermediate_size"] = 176.into()
+            all["intermediate_size"] = 176.into();
         });
     });
     refuse("tiny-llama-tied", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["tie_word_embeddings"] = false.into()
+            all["tie_word_embeddings"] = false.into();
         });
     });
     refuse("tiny-llama-tied", &|folder| {
@@ -352,7 +353,10 @@ fn numbers_that_are_none_are_named() {
     bytes[end - 8..end - 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, &bytes).expect("write");
     let weights = open(folder.path()).expect("the files are whole");
-    insta::assert_snapshot!(message(weights.all_f32()), @"");
+    insta::assert_snapshot!(message(weights.all_f32()), @r"
+    `model.safetensors`: `model.norm.weight` has NaN at index 62
+      help: the weights are damaged, or were stored in too small a type
+    ");
 }
 
 #[test]
@@ -363,7 +367,7 @@ fn a_digest_follows_the_weights_and_not_the_files() {
     let folder = copy("tiny-llama-gqa");
     let path = folder.path().join("model.safetensors");
     edit_header(&path, |all| {
-        all["__metadata__"]["note"] = json!("another header")
+        all["__metadata__"]["note"] = json!("another header");
     });
     assert_eq!(digest(folder.path()), all[0]);
     let mut bytes = fs::read(&path).expect("read");
@@ -414,7 +418,7 @@ fn an_adapter_of_another_kind_or_backbone_is_refused() {
     let config = |key: &'static str, value: Value| {
         move |folder: &Path| {
             edit(&folder.join("adapter_config.json"), |all| {
-                all[key] = value.clone()
+                all[key] = value.clone();
             });
         }
     };
@@ -472,7 +476,7 @@ fn an_adapter_of_another_kind_or_backbone_is_refused() {
     all.push(options(|wanted| wanted.r = 16));
     all.push(options(|wanted| wanted.alpha = 32.0));
     all.push(options(|wanted| {
-        wanted.target_modules.push("k_proj".to_owned())
+        wanted.target_modules.push("k_proj".to_owned());
     }));
     let mut trained = adapter.clone();
     let digest = Digest::of_bytes(b"one");
