@@ -10,10 +10,12 @@
 
 pub mod adapter;
 mod adapter_config;
+pub mod backbone;
 pub mod batch;
 pub mod configuration;
 pub mod configuration_file;
 pub mod error;
+pub mod hub;
 pub mod lora;
 pub mod model;
 pub mod number_type;
@@ -27,10 +29,12 @@ pub mod torch_file;
 pub mod weight_files;
 
 pub use adapter::Adapter;
+pub use backbone::Backbone;
 pub use batch::{Batch, Sequence, Target};
 pub use configuration::{Configuration, Family, RopeScaling};
 pub use configuration_file::SpecialIds;
 pub use error::LanguageModelError;
+pub use hub::{HubCache, HubFolder, HubModel};
 pub use lora::LoraOptions;
 pub use model::{Dropout, LanguageModel, Pass, Readout};
 pub use number_type::NumberType;
