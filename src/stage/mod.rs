@@ -20,6 +20,7 @@ pub mod predict;
 mod samples;
 pub mod select;
 pub mod synthetic;
+pub mod tales;
 pub mod tallrec_json;
 pub mod text;
 pub mod train_recommender;
@@ -40,6 +41,7 @@ pub const STAGES: &[&dyn ErasedStage] = &[
     &Erased::<predict::Predict>::NEW,
     &Erased::<select::Select>::NEW,
     &Erased::<synthetic::SyntheticStage>::NEW,
+    &Erased::<tales::Tales>::NEW,
     &Erased::<tallrec_json::TallrecJsonStage>::NEW,
     &Erased::<text::Text>::NEW,
     &Erased::<train_recommender::TrainRecommender>::NEW,
