@@ -8,14 +8,17 @@
 )]
 
 use std::fs;
+use std::io::{Cursor, Write as _};
 use std::path::{Path, PathBuf};
 
 use runner::base::{Digest, Random};
 use runner::language_model::{
-    Adapter, Configuration, Family, LanguageModelError, LoraOptions, RopeScaling, WeightFiles,
+    Adapter, Configuration, Family, LanguageModelError, LoraOptions, RopeScaling, SpecialIds,
+    WeightFiles,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
 
 const MODELS: [&str; 4] = [
     "tiny-llama-gqa",
@@ -51,25 +54,20 @@ fn open(folder: &Path) -> Result<WeightFiles, LanguageModelError> {
     WeightFiles::open(folder, &Configuration::read(folder)?)
 }
 
-/// The whole message of an error, with its path cut down to the name of the file.
+/// The whole message of an error, with paths of temporary folders cut down to what is below them.
 fn message<T>(result: Result<T, LanguageModelError>) -> String {
     let Err(error) = result else {
         panic!("this should be refused");
     };
     let text = error.to_string();
-    match text.strip_prefix('`').and_then(|rest| rest.split_once('`')) {
-        Some((path, rest)) if path.contains('/') => {
-            let name = Path::new(path).file_name().expect("name");
-            let temporary = name.to_string_lossy().starts_with(".tmp");
-            let name = if temporary {
-                "FOLDER".into()
-            } else {
-                name.to_string_lossy()
-            };
-            format!("`{name}`{rest}")
-        }
-        _ => text,
-    }
+    let parts = text.split('`').map(|part| {
+        let Some((_, rest)) = part.split_once("/.tmp") else {
+            return part.to_owned();
+        };
+        let below = rest.split_once('/').map(|(_, below)| below);
+        below.unwrap_or("FOLDER").to_owned()
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
@@ -171,7 +169,7 @@ fn both_layouts_of_rope_are_read_and_written_back() {
     for configuration in all {
         let folder = tempfile::tempdir().expect("folder");
         configuration
-            .write(folder.path(), Default::default(), "float32")
+            .write(folder.path(), SpecialIds::default(), "float32")
             .expect("write");
         assert_eq!(
             Configuration::read(folder.path()).expect("read"),
@@ -185,10 +183,10 @@ fn what_a_configuration_asks_for_is_built_or_refused() {
     let refused = |name: &str, change: fn(&mut Value)| message(changed(name, change));
     let all = [
         refused("tiny-llama-gqa", |all| {
-            all["architectures"] = json!(["LlamaForCausalLm2"])
+            all["architectures"] = json!(["LlamaForCausalLm2"]);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["architectures"] = json!(["GPT2LMHeadModel"])
+            all["architectures"] = json!(["GPT2LMHeadModel"]);
         }),
         refused("tiny-llama-gqa", |all| all["architectures"] = Value::Null),
         refused("tiny-llama-gqa", |all| all["hidden_act"] = json!("gelu")),
@@ -199,22 +197,22 @@ fn what_a_configuration_asks_for_is_built_or_refused() {
             all["rope_scaling"] = json!({"type": "dynamic", "factor": 2.0});
         }),
         refused("tiny-qwen3", |all| {
-            all["rope_parameters"]["rope_type"] = json!("yarn")
+            all["rope_parameters"]["rope_type"] = json!("yarn");
         }),
         refused("tiny-llama-gqa", |all| {
-            all["partial_rotary_factor"] = json!(0.5)
+            all["partial_rotary_factor"] = json!(0.5);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["attention_dropout"] = json!(0.1)
+            all["attention_dropout"] = json!(0.1);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["num_key_value_heads"] = json!(3)
+            all["num_key_value_heads"] = json!(3);
         }),
         refused("tiny-llama-gqa", |all| {
-            all["num_attention_heads"] = json!(0)
+            all["num_attention_heads"] = json!(0);
         }),
         refused("tiny-llama-tied", |all| {
-            all["num_attention_heads"] = json!(3)
+            all["num_attention_heads"] = json!(3);
         }),
         refused("tiny-llama-gqa", |all| all["head_dim"] = json!(15)),
         refused("tiny-llama-gqa", |all| all["hidden_size"] = json!("64")),
@@ -297,17 +295,17 @@ fn damaged_weights_are_refused() {
     refuse("tiny-llama-gqa", &rename("model.norm.bias"));
     refuse("tiny-llama-gqa", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["num_hidden_layers"] = 3.into()
+            all["num_hidden_layers"] = 3.into();
         });
     });
     refuse("tiny-llama-gqa", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["intermediate_size"] = 176.into()
+            all["intermediate_size"] = 176.into();
         });
     });
     refuse("tiny-llama-tied", &|folder| {
         edit(&folder.join("config.json"), |all| {
-            all["tie_word_embeddings"] = false.into()
+            all["tie_word_embeddings"] = false.into();
         });
     });
     refuse("tiny-llama-tied", &|folder| {
@@ -352,7 +350,10 @@ fn numbers_that_are_none_are_named() {
     bytes[end - 8..end - 4].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(&path, &bytes).expect("write");
     let weights = open(folder.path()).expect("the files are whole");
-    insta::assert_snapshot!(message(weights.all_f32()), @"");
+    insta::assert_snapshot!(message(weights.all_f32()), @r"
+    `model.safetensors`: `model.norm.weight` has NaN at index 62
+      help: the weights are damaged, or were stored in too small a type
+    ");
 }
 
 #[test]
@@ -363,7 +364,7 @@ fn a_digest_follows_the_weights_and_not_the_files() {
     let folder = copy("tiny-llama-gqa");
     let path = folder.path().join("model.safetensors");
     edit_header(&path, |all| {
-        all["__metadata__"]["note"] = json!("another header")
+        all["__metadata__"]["note"] = json!("another header");
     });
     assert_eq!(digest(folder.path()), all[0]);
     let mut bytes = fs::read(&path).expect("read");
@@ -414,7 +415,7 @@ fn an_adapter_of_another_kind_or_backbone_is_refused() {
     let config = |key: &'static str, value: Value| {
         move |folder: &Path| {
             edit(&folder.join("adapter_config.json"), |all| {
-                all[key] = value.clone()
+                all[key] = value.clone();
             });
         }
     };
@@ -472,7 +473,7 @@ fn an_adapter_of_another_kind_or_backbone_is_refused() {
     all.push(options(|wanted| wanted.r = 16));
     all.push(options(|wanted| wanted.alpha = 32.0));
     all.push(options(|wanted| {
-        wanted.target_modules.push("k_proj".to_owned())
+        wanted.target_modules.push("k_proj".to_owned());
     }));
     let mut trained = adapter.clone();
     let digest = Digest::of_bytes(b"one");
@@ -483,6 +484,91 @@ fn an_adapter_of_another_kind_or_backbone_is_refused() {
     trained.check_base(digest).expect("its own");
     all.push(message(trained.check_base(Digest::of_bytes(b"another"))));
     insta::assert_snapshot!(all.join("\n\n"));
+}
+
+/// A zip of stored files, as PyTorch writes it.
+fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in files {
+        writer.start_file(*name, stored).expect("entry");
+        writer.write_all(bytes).expect("bytes");
+    }
+    writer.finish().expect("zip").into_inner()
+}
+
+/// The pickle of a dictionary with one tensor of two rows and three columns.
+fn pickle(storage: &str, strides: [u8; 2], count: u8) -> Vec<u8> {
+    let mut all = b"\x80\x02}(X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+    all.extend_from_slice(b"X\x07\x00\x00\x00storagectorch\n");
+    all.extend_from_slice(storage.as_bytes());
+    all.extend_from_slice(b"\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK");
+    all.extend_from_slice(&[count]);
+    all.extend_from_slice(b"tQK\x00K\x02K\x03\x86K");
+    all.extend_from_slice(&[strides[0], b'K', strides[1]]);
+    all.extend_from_slice(b"\x86\x89ccollections\nOrderedDict\n)RtRu.");
+    all
+}
+
+#[test]
+fn pickles_are_read_and_never_run() {
+    let folder = copy_adapter("tiny-llama-gqa");
+    fs::remove_file(folder.path().join("adapter_model.safetensors")).expect("gone");
+    let path = folder.path().join("adapter_model.bin");
+    let read = |bytes: &[u8]| {
+        fs::write(&path, bytes).expect("write");
+        message(Adapter::read(folder.path()))
+    };
+    let numbers = [0_u8; 24];
+    let whole = |pickle: &[u8]| zip(&[("a/data.pkl", pickle), ("a/data/0", &numbers)]);
+    let good = pickle("FloatStorage", [3, 1], 6);
+    let mut all = vec![
+        // Read whole; `w` is only no LoRA matrix.
+        read(&whole(&good)),
+        read(&whole(&pickle("LongStorage", [3, 1], 6))),
+        read(&whole(&pickle("FloatStorage", [1, 2], 6))),
+        read(&whole(&pickle("FloatStorage", [3, 1], 5))),
+        read(&whole(&pickle("HalfStorage", [3, 1], 6))),
+        read(&whole(
+            b"\x80\x02cos\nsystem\nX\x09\x00\x00\x00rm -rf ~/\x85R.",
+        )),
+        read(&whole(
+            b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.",
+        )),
+        read(&whole(b"\x80\x02ctorch\nload\n)R.")),
+        read(&whole(b"\x80\x02ccollections\nOrderedDict\n)\x81}b.")),
+        read(&whole(b"\x80\x02K\x01K\x02\x86.")),
+        read(&whole(b"\x80\x02}(X\x01\x00\x00\x00aK\x05u.")),
+        read(&whole(b"\x80\x02}(X\xff\xff\xff\xffabc")),
+        read(&whole(b"\x80\x02R.")),
+        read(&zip(&[("a/data.pkl", &good)])),
+        read(&zip(&[("a/data/0", &numbers)])),
+        read(&zip(&[
+            ("a/data.pkl", &good),
+            ("a/data/0", &numbers),
+            ("a/byteorder", b"big"),
+        ])),
+        read(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."),
+        read(b"\x7fELF"),
+        read(&whole(&good)[..100]),
+    ];
+    // Depth and sharing cost nothing: no file makes the reader recurse or copy.
+    let mut deep = b"\x80\x02)".to_vec();
+    deep.extend(std::iter::repeat_n(0x85, 1_000_000));
+    deep.push(b'.');
+    all.push(read(&whole(&deep)));
+    insta::assert_snapshot!(all.join("\n\n"));
+
+    let mut random = Random::new(21, "pickles");
+    let whole = whole(&good);
+    for _ in 0..2000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            bytes[at] = random.below(256) as u8;
+        }
+        read(&bytes);
+    }
 }
 
 #[test]

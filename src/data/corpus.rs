@@ -18,8 +18,12 @@ struct Line {
 pub fn read_corpus(source: &Source) -> Result<Vec<String>, DataError> {
     let bytes = source.read()?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
-        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        source.at(line as u64, None, "the file is not UTF-8 here").with_help("save it as UTF-8")
+        let line = bytes[..error.valid_up_to()]
+            .split(|byte| *byte == b'\n')
+            .count();
+        source
+            .at(line as u64, None, "the file is not UTF-8 here")
+            .with_help("save it as UTF-8")
     })?;
     let is_json = text.trim_start().starts_with('{');
     let mut documents = Vec::new();

@@ -331,7 +331,17 @@ impl<'e> Builder<'e> {
                     });
                 let all_optional = input.sources.iter().all(|source| source.optional);
                 if needed || !all_optional {
-                    if self.diagnostics.is_empty() {
+                    if input.name == "backbone" && !self.experiment.has_backbone() {
+                        if self.diagnostics.is_empty() {
+                            self.diagnostics.error_with_help(
+                                "graph::backbone",
+                                (self.experiment.span_at(&["grid", "method"]))
+                                    .unwrap_or(input.span),
+                                "the experiment names no backbone",
+                                MISSING_HELP,
+                            );
+                        }
+                    } else if self.diagnostics.is_empty() {
                         self.diagnostics.error(
                             "graph::missing_input",
                             input.span,
@@ -533,17 +543,6 @@ impl<'e> Builder<'e> {
     }
 
     fn unresolved(&mut self, unresolved: &Unresolved) {
-        if unresolved.path.starts_with("backbone.") && !self.experiment.has_backbone() {
-            self.diagnostics.error_with_help(
-                "graph::backbone",
-                self.experiment
-                    .span_at(&["grid", "method"])
-                    .unwrap_or(unresolved.span),
-                "the experiment names no backbone",
-                MISSING_HELP,
-            );
-            return;
-        }
         let mut names: Vec<String> = self
             .grid
             .axes

@@ -26,7 +26,7 @@ const HARMLESS: [&str; 12] = [
     "target_modules",
 ];
 
-/// Ways to start an adapter that leave the backbone as it is; PiSSA and its like do not.
+/// Ways to start an adapter that leave the backbone as it is; `pissa` and its like do not.
 const INITIALISATIONS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
 /// What `adapter_config.json` says.

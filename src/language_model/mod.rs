@@ -10,11 +10,13 @@
 
 pub mod adapter;
 mod adapter_config;
+pub mod backbone;
 pub mod batch;
 pub mod configuration;
 pub mod configuration_file;
 pub mod decoder;
 pub mod error;
+pub mod hub;
 pub mod lora;
 pub mod model;
 pub mod number_type;
@@ -28,11 +30,13 @@ pub mod torch_file;
 pub mod weight_files;
 
 pub use adapter::Adapter;
+pub use backbone::Backbone;
 pub use batch::{Batch, Sequence, Target};
 pub use configuration::{Configuration, Family, RopeScaling};
 pub use configuration_file::SpecialIds;
 pub use decoder::{Decoder, Trainable, Weights};
 pub use error::LanguageModelError;
+pub use hub::{HubCache, HubFolder, HubModel};
 pub use lora::LoraOptions;
 pub use model::{Dropout, LanguageModel, Pass, Readout};
 pub use number_type::NumberType;

@@ -7,10 +7,6 @@
 ///
 /// Cody–Waite reduction and the polynomial of Cephes' `expf`.
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "must be compiled with its caller's features"
-)]
 #[must_use]
 pub fn exp(x: f32) -> f32 {
     // Adding 1.5·2²³ leaves the nearest whole number in the low bits of the float.
@@ -36,10 +32,6 @@ pub fn exp(x: f32) -> f32 {
 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "must be compiled with its caller's features"
-)]
 #[must_use]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))

@@ -135,7 +135,7 @@ impl Context<'_> {
         if block.prefix > 0 {
             let right = view(prefix, block.prefix, self.size)?.transposed();
             multiply_into(
-                place(out, rows, block.prefix, keys)?,
+                &mut place(out, rows, block.prefix, keys)?,
                 Write::Set,
                 left,
                 right,
@@ -144,7 +144,12 @@ impl Context<'_> {
         if block.own > 0 {
             let right = view(own, block.own, self.size)?.transposed();
             let out = &mut out[block.prefix..];
-            multiply_into(place(out, rows, block.own, keys)?, Write::Set, left, right)?;
+            multiply_into(
+                &mut place(out, rows, block.own, keys)?,
+                Write::Set,
+                left,
+                right,
+            )?;
         }
         Ok(())
     }
@@ -162,13 +167,23 @@ impl Context<'_> {
         if block.prefix > 0 {
             let left = strided(left, rows, block.prefix, keys)?;
             let right = view(prefix, block.prefix, self.size)?;
-            multiply_into(place(out, rows, self.size, self.size)?, write, left, right)?;
+            multiply_into(
+                &mut place(out, rows, self.size, self.size)?,
+                write,
+                left,
+                right,
+            )?;
             write = Write::Add;
         }
         if block.own > 0 {
             let left = strided(&left[block.prefix..], rows, block.own, keys)?;
             let right = view(own, block.own, self.size)?;
-            multiply_into(place(out, rows, self.size, self.size)?, write, left, right)?;
+            multiply_into(
+                &mut place(out, rows, self.size, self.size)?,
+                write,
+                left,
+                right,
+            )?;
         }
         Ok(())
     }
@@ -184,13 +199,13 @@ impl Context<'_> {
         let Block { rows, keys, .. } = *block;
         if block.prefix > 0 {
             let left = strided(left, rows, block.prefix, keys)?.transposed();
-            let out = place(prefix, block.prefix, self.size, self.size)?;
-            multiply_into(out, Write::Add, left, right)?;
+            let mut out = place(prefix, block.prefix, self.size, self.size)?;
+            multiply_into(&mut out, Write::Add, left, right)?;
         }
         if block.own > 0 {
             let left = strided(&left[block.prefix..], rows, block.own, keys)?.transposed();
-            let out = place(own, block.own, self.size, self.size)?;
-            multiply_into(out, Write::Add, left, right)?;
+            let mut out = place(own, block.own, self.size, self.size)?;
+            multiply_into(&mut out, Write::Add, left, right)?;
         }
         Ok(())
     }

@@ -142,13 +142,13 @@ pub fn multiply(
             out.len()
         );
     }
-    let out = MatrixMut {
+    let mut out = MatrixMut {
         data: out,
         rows: m,
         columns: n,
         row_stride: n,
     };
-    multiply_into(out, write, left, right)
+    multiply_into(&mut out, write, left, right)
 }
 
 /// [`multiply`] into rows that may be apart.
@@ -159,7 +159,7 @@ pub fn multiply(
 /// # Errors
 /// If the dimensions do not fit.
 pub fn multiply_into(
-    out: MatrixMut<'_>,
+    out: &mut MatrixMut<'_>,
     write: Write,
     left: Matrix<'_>,
     right: Matrix<'_>,

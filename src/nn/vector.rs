@@ -280,7 +280,7 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
     (most, reduce(sums))
 }
 
-/// Replaces scores by e^(score − log_sum): the softmax again, from what it returned.
+/// Replaces scores by e^(score − `log_sum`): the softmax again, from what it returned.
 pub fn softmax_again(scores: &mut [f32], log_sum: f32) {
     Arch::new().dispatch(|| {
         for score in scores {

@@ -57,8 +57,7 @@ impl Fitted {
                 parts.push(format!("{count} of {} rows {what}", self.rows));
             }
         }
-        (!parts.is_empty())
-            .then(|| format!("{} to fit into {limit} tokens", parts.join(", ")))
+        (!parts.is_empty()).then(|| format!("{} to fit into {limit} tokens", parts.join(", ")))
     }
 }
 
@@ -151,7 +150,9 @@ impl<'a> Encoder<'a> {
         let mut prompt = self.template.prompt(&sample.instruction, &sample.input);
         let mut dropped = 0;
         loop {
-            let answers = self.tokenizer.answer_tokens(&prompt, [YES, NO], self.tokenizer.adds_bos())?;
+            let answers =
+                self.tokenizer
+                    .answer_tokens(&prompt, [YES, NO], self.tokenizer.adds_bos())?;
             // A question ends where its answer begins, so it can only be shortened in front;
             // room is kept for the answer and the end that training saw.
             let whole = answers.context.len() + 3;
@@ -228,9 +229,8 @@ impl<'a> Encoder<'a> {
             });
         };
         // The sample does not say how its question quotes the target; its text does.
-        let render = |history, line| {
-            tallrec_text::input(sample.domain, history, &sample.target, line)
-        };
+        let render =
+            |history, line| tallrec_text::input(sample.domain, history, &sample.target, line);
         let doubled = render(&sample.history, TargetLine::DoubledQuotes);
         let last = |text: &str| text.rsplit('\n').next().map(str::to_owned);
         let line = if last(&doubled) == last(&sample.input) {

@@ -25,9 +25,23 @@ pub const MISSING_HELP: &str = "the method `tallrec` tunes a language model: add
                                 OWNER/NAME}`, `{path: FOLDER}` or `{pretrain: {}}` to the \
                                 experiment";
 
-/// Reads the block into the variables `${backbone.…}`; `None` without one.
-pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<Value> {
-    let node = node.filter(|node| !node.is_null())?;
+/// Reads the block into the variables `${backbone.…}`: all of them, without a value where they
+/// do not apply.
+pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
+    let mut all = json!({
+        "source": "none", "hf": null, "revision": null, "path": null, "adapter": null,
+        "pretrain": null, "corpus": {"source": null, "path": null, "tales": null},
+    });
+    let found = node
+        .filter(|node| !node.is_null())
+        .and_then(|node| read(node, diagnostics));
+    if let (Value::Object(all), Some(found)) = (&mut all, found) {
+        all.extend(found);
+    }
+    all
+}
+
+fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Map<String, Value>> {
     let Some(entries) = node.as_map() else {
         diagnostics.error_with_help(
             "spec::backbone",
@@ -47,9 +61,7 @@ pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<Valu
             );
         }
     }
-    let Some(chosen) = choose(node, entries, diagnostics) else {
-        return Some(json!({"source": "none"}));
-    };
+    let chosen = choose(node, entries, diagnostics)?;
     let mut block = Map::new();
     block.insert("source".to_owned(), json!(chosen.key));
     match chosen.key.as_str() {
@@ -77,7 +89,7 @@ pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Option<Valu
     {
         block.insert("adapter".to_owned(), json!(path));
     }
-    Some(Value::Object(block))
+    Some(block)
 }
 
 /// The one source that counts: of two, the one of the command line.
@@ -184,11 +196,11 @@ fn pretrain(chosen: &Entry, block: &mut Map<String, Value>, diagnostics: &mut Di
     let path = corpus
         .and_then(|node| node.get("path"))
         .filter(|node| !node.is_null());
-    let mut read = json!({"source": "synthetic", "tales": {}});
+    let mut read = json!({"source": "synthetic", "path": null, "tales": {}});
     if let Some(corpus) = corpus {
         if let Some(path) = path {
             if let Some(path) = existing_path(path, diagnostics) {
-                read = json!({"source": "file", "path": path});
+                read = json!({"source": "file", "path": path, "tales": null});
             }
             for entry in corpus.as_map().unwrap_or_default() {
                 if entry.key != "path" {
@@ -201,7 +213,7 @@ fn pretrain(chosen: &Entry, block: &mut Map<String, Value>, diagnostics: &mut Di
                 }
             }
         } else if corpus.as_map().is_some() {
-            read = json!({"source": "synthetic", "tales": corpus.to_json()});
+            read = json!({"source": "synthetic", "path": null, "tales": corpus.to_json()});
         } else {
             diagnostics.error_with_help(
                 "spec::backbone",

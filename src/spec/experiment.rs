@@ -175,9 +175,7 @@ impl Experiment {
         let data = data::decode(root.get("data"), &mut diagnostics);
         let backbone = backbone::decode(root.get("backbone"), &mut diagnostics);
         if let Value::Object(map) = &mut variables {
-            if let Some(backbone) = backbone {
-                map.insert("backbone".to_owned(), backbone);
-            }
+            map.insert("backbone".to_owned(), backbone);
             map.insert("data".to_owned(), data);
             map.insert("settings".to_owned(), settings);
             map.insert("fidelity".to_owned(), nest(&fidelity));
@@ -244,7 +242,7 @@ impl Experiment {
     /// Whether the experiment says which language model it tunes.
     #[must_use]
     pub fn has_backbone(&self) -> bool {
-        self.variables.get("backbone").is_some()
+        self.variables.pointer("/backbone/source") != Some(&json!("none"))
     }
 
     /// Whether `--only` picks a cell and its method is built.

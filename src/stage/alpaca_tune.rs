@@ -53,7 +53,10 @@ impl StageKind for AlpacaTune {
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("backbone", "model folder in the form of Hugging Face"),
         InputDeclaration::one("template", "prompt template in alpaca-lora's form"),
-        InputDeclaration::one("records", "instruction records, from the kind `alpaca_json`"),
+        InputDeclaration::one(
+            "records",
+            "instruction records, from the kind `alpaca_json`",
+        ),
         InputDeclaration::optional("adapter", "adapter to start from"),
     ];
     const SKIP: &'static [&'static str] = &["resources"];
@@ -87,8 +90,7 @@ impl StageKind for AlpacaTune {
         let start = adapter_input(context)
             .map(|input| loaded.adapter(input))
             .transpose()?;
-        let records =
-            read_records(&context.input("records")?.path).map_err(StageError::other)?;
+        let records = read_records(&context.input("records")?.path).map_err(StageError::other)?;
         // There is no history to shorten: longer texts are cut, as alpaca-lora does.
         let limit = Limit {
             tokens: params.cutoff_length,

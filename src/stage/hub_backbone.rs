@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::language_model::{REFERENCE, Reference};
 use super::samples::write_json;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
-use crate::language_model::{Backbone, hub};
+use crate::language_model::{Backbone, HubCache, HubModel};
 
 /// Fetches a model of the hub.
 ///
@@ -45,16 +45,19 @@ impl StageKind for HubBackbone {
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let emitter = context.emitter();
-        let snapshot = hub::fetch(&params.repository, &params.revision, &mut |progress| {
-            emitter.progress(progress.done_bytes, progress.total_bytes, "byte");
-        })?;
+        let model = HubModel {
+            name: params.repository.clone(),
+            revision: params.revision.clone(),
+        };
+        let mut tell = |_file: &str, done: u64, total: u64| emitter.progress(done, total, "byte");
+        let found = HubCache::from_environment()?.get(&model, &mut tell)?;
         // A model that cannot be used is refused now, not after hours of other stages.
-        Backbone::open(&snapshot.folder)?;
+        Backbone::open(&found.folder)?;
         write_json(
             context.output("backbone")?,
             &Reference {
                 repository: params.repository.clone(),
-                commit: snapshot.commit,
+                commit: found.commit,
             },
         )
     }

@@ -1,6 +1,5 @@
 //! What the stages that run a language model have in common: inputs, settings, predictions.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +11,8 @@ use super::{InputArtifact, StageContext, StageError};
 use crate::base::Digest;
 use crate::language_model::decoder::{Decoder, Trainable, Weights};
 use crate::language_model::{
-    Adapter, Backbone, Configuration, LanguageModelError, LoraOptions, Parameters, Tokenizer, hub,
+    Adapter, Backbone, Configuration, HubCache, HubModel, LanguageModelError, LoraOptions,
+    Parameters, Tokenizer,
 };
 use crate::prompt::{PromptError, PromptTemplate};
 use crate::tuning::TuneError;
@@ -138,8 +138,12 @@ fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
             "a backbone is a folder with config.json, tokenizer.json and model.safetensors",
         )
     })?;
-    let snapshot = hub::fetch(&reference.repository, &reference.commit, &mut |_| {})?;
-    Ok((snapshot.folder, reference.repository))
+    let model = HubModel {
+        name: reference.repository,
+        revision: reference.commit,
+    };
+    let found = HubCache::from_environment()?.get(&model, &mut |_, _, _| {})?;
+    Ok((found.folder, model.name))
 }
 
 /// The prompt template of the input `template`.
@@ -225,6 +229,3 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Read<T> {
 pub(super) fn nothing() -> Value {
     Value::Object(Map::new())
 }
-
-/// For summaries: how often each thing happened.
-pub(super) type Counts = BTreeMap<&'static str, usize>;

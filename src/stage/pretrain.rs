@@ -1,6 +1,5 @@
 //! `pretrain`: makes a small language model from a corpus, tokenizer and all.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use schemars::JsonSchema;
@@ -39,7 +38,7 @@ pub enum StoredAs {
 
 /// Parameters of [`Pretrain`]; names as in `config.json` of Hugging Face where there are such.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, from = "Written")]
+#[serde(from = "Written")]
 #[schemars(with = "Written")]
 pub struct Params {
     #[serde(flatten)]
@@ -174,7 +173,10 @@ impl Shape {
             return wrong("heads", message);
         }
         if !self.heads.is_multiple_of(self.key_value_heads) {
-            let message = format!("is {}, must divide heads {}", self.key_value_heads, self.heads);
+            let message = format!(
+                "is {}, must divide heads {}",
+                self.key_value_heads, self.heads
+            );
             return wrong("key_value_heads", message);
         }
         Ok(())
@@ -269,7 +271,7 @@ impl StageKind for Pretrain {
                 shape.context_length
             )));
         }
-        let weights = fresh_weights(&configuration, options.seed)?;
+        let weights = fresh_weights(&configuration, options.seed);
         let mut model = Decoder::new(
             configuration.clone(),
             std::sync::Arc::new(weights),
@@ -293,12 +295,13 @@ impl StageKind for Pretrain {
             StoredAs::F16 => NumberType::F16,
             StoredAs::F32 => NumberType::F32,
         };
-        let tensors: BTreeMap<String, (Vec<usize>, Vec<f32>)> = model
-            .parameters()
-            .iter()
-            .map(|(name, one)| (name.to_owned(), (one.shape.clone(), one.values.clone())))
-            .collect();
-        Backbone::write(folder, &configuration, &tensors, number_type, &tokenizer)?;
+        Backbone::write(
+            folder,
+            &configuration,
+            model.parameters(),
+            number_type,
+            &tokenizer,
+        )?;
         // Read back as everybody else will.
         Backbone::open(folder)?.weights.all_f32()?;
         write_course(context, &tuned, params.tensorboard)?;

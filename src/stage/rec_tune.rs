@@ -27,7 +27,8 @@ pub struct RecTune;
 pub struct Params(#[serde(deserialize_with = "complete")] Complete);
 
 fn complete<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Complete, D::Error> {
-    Written::deserialize(deserializer).map(|written| Complete::new(written, &TuneOptions::default()))
+    Written::deserialize(deserializer)
+        .map(|written| Complete::new(written, &TuneOptions::default()))
 }
 
 impl StageKind for RecTune {

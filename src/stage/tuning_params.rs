@@ -184,12 +184,7 @@ impl Complete {
                 written.lora,
                 for_lora,
             ])),
-            settings: Read::from_value(layered([
-                below,
-                fidelity,
-                written.settings,
-                for_settings,
-            ])),
+            settings: Read::from_value(layered([below, fidelity, written.settings, for_settings])),
             cutoff_length: written.cutoff_length,
             resources: Read::from_value(layered([json!(Resources::default()), written.resources])),
             tensorboard: written.tensorboard,

@@ -139,7 +139,9 @@ impl Shaping<'_> {
             })
             .collect();
         if let Some(into) = for_norm {
-            parts.iter().for_each(|part| add(into, part));
+            for part in &parts {
+                add(into, part);
+            }
         }
         from_heads(gradient, self.heads, size)
     }
@@ -164,6 +166,9 @@ pub(super) fn from_heads(by_head: &[f32], heads: usize, size: usize) -> Vec<f32>
         });
     out
 }
+
+/// A head, and what one sequence adds to the gradients of the prefix's keys and values in it.
+type OfPrefix = (usize, Vec<f32>, Vec<f32>);
 
 /// Heads of a layer as attention sees them.
 #[derive(Debug, Clone, Copy)]
@@ -320,7 +325,7 @@ impl<'a> Heads<'a> {
         }
         // Every sequence adds to the gradient of a shared prefix; the sums are made afterwards,
         // in the order of sequences.
-        let shared: Result<Vec<(usize, Vec<f32>, Vec<f32>)>> = tasks
+        let shared: Result<Vec<OfPrefix>> = tasks
             .into_par_iter()
             .map(|(head, segment, of_group, keys, values)| {
                 let context = self.context(segment, head);
@@ -415,6 +420,8 @@ pub(super) fn norm_backward(
         })
         .collect();
     if let Some(into) = for_weight {
-        parts.iter().for_each(|part| add(into, part));
+        for part in &parts {
+            add(into, part);
+        }
     }
 }

@@ -114,7 +114,9 @@ pub(super) fn sum_rows(sums: &mut [f32], rows: &[f32]) {
             part
         })
         .collect();
-    parts.iter().for_each(|part| add(sums, part));
+    for part in &parts {
+        add(sums, part);
+    }
 }
 
 impl Linear<'_> {
@@ -229,7 +231,9 @@ impl Linear<'_> {
                     Ok(part)
                 })
                 .collect();
-            parts?.iter().for_each(|part| add(for_a, part)); // [R, I]
+            for part in parts? {
+                add(for_a, &part); // [R, I]
+            }
         }
         if let Some((for_x, _)) = for_x {
             let task = self.task();

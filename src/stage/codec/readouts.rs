@@ -50,13 +50,25 @@ pub fn write_readouts(path: &Path, rows: &[ReadoutRow]) -> Result<(), CodecError
         field("label", DataType::Boolean),
     ]);
     let whole = |pick: fn(&ReadoutRow) -> u32| -> Arc<dyn Array> {
-        Arc::new(rows.iter().map(|row| Some(pick(row))).collect::<UInt32Array>())
+        Arc::new(
+            rows.iter()
+                .map(|row| Some(pick(row)))
+                .collect::<UInt32Array>(),
+        )
     };
     let single = |pick: fn(&ReadoutRow) -> f32| -> Arc<dyn Array> {
-        Arc::new(rows.iter().map(|row| Some(pick(row))).collect::<Float32Array>())
+        Arc::new(
+            rows.iter()
+                .map(|row| Some(pick(row)))
+                .collect::<Float32Array>(),
+        )
     };
     let double = |pick: fn(&ReadoutRow) -> f64| -> Arc<dyn Array> {
-        Arc::new(rows.iter().map(|row| Some(pick(row))).collect::<Float64Array>())
+        Arc::new(
+            rows.iter()
+                .map(|row| Some(pick(row)))
+                .collect::<Float64Array>(),
+        )
     };
     let digests: StringArray = rows.iter().map(|row| Some(&*row.prompt_digest)).collect();
     let labels: BooleanArray = rows.iter().map(|row| Some(row.label)).collect();
