@@ -116,7 +116,10 @@ fn what_is_written_is_read_back() {
             tokenizer,
         )
     };
-    insta::assert_snapshot!(error(write(&large)), @"");
+    insta::assert_snapshot!(
+        error(write(&large)),
+        @"`model.norm.weight` has 1000000 at index 3, which cannot be stored as F16"
+    );
 }
 
 #[test]
@@ -156,8 +159,12 @@ fn answers_part_where_their_tokens_do() {
 
     let refuse = |answers: [&str; 2]| error(tokenizer.answer_tokens(prompt, answers, true));
     insta::assert_snapshot!(
-        [refuse(["Yes.", "Yes."]), refuse(["Yes", "Yes."]), refuse(["", "No."])].join("\n\n"),
-        @""
+        [
+            refuse(["Yes.", "Yes."]),
+            refuse(["Yes", "Yes."]),
+            refuse(["", "No."])
+        ]
+        .join("\n\n")
     );
 }
 
@@ -218,6 +225,7 @@ fn a_model_in_the_cache_is_found_offline() {
     let cache = HubCache {
         root: folder.path().to_owned(),
         offline: true,
+        endpoint: None,
     };
     let root = folder.path().join("models--owner--tiny");
     let snapshot = root.join("snapshots").join(COMMIT);
@@ -246,4 +254,137 @@ fn a_model_in_the_cache_is_found_offline() {
     all.push(shown(&named("../../secret")));
     all.push(shown(&model("../../main")));
     insta::assert_snapshot!(all.join("\n\n"));
+}
+
+/// Answers as the hub does: a description of the model, and files with the headers that name
+/// their commit, content and size. Stops at a request for `/stop`.
+#[cfg(feature = "hub")]
+fn serve(listener: &std::net::TcpListener, files: &Path) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+
+    for stream in listener.incoming() {
+        let mut stream = stream.expect("connection");
+        let mut lines = BufReader::new(stream.try_clone().expect("clone")).lines();
+        let mut next = || lines.next().and_then(Result::ok).unwrap_or_default();
+        let first = next();
+        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        let mut range = None;
+        loop {
+            let line = next().to_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("range: bytes=") {
+                let (start, end) = value.split_once('-').expect("range");
+                range = Some((
+                    start.parse::<usize>().expect("start"),
+                    end.parse::<usize>().ok(),
+                ));
+            }
+        }
+        if path == "/stop" {
+            return;
+        }
+        let mut answer = |status: &str, headers: &str, body: &[u8]| {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n"
+            );
+            stream.write_all(head.as_bytes()).expect("head");
+            stream.write_all(body).expect("body");
+        };
+        if path == "/api/models/owner/tiny/revision/main" {
+            let names = fs::read_dir(files).expect("files").map(
+                |entry| json!({"rfilename": entry.expect("entry").file_name().to_string_lossy()}),
+            );
+            let siblings: Vec<Value> = names.collect();
+            let body = json!({"sha": COMMIT, "siblings": siblings}).to_string();
+            answer(
+                "200 OK",
+                "content-type: application/json\r\n",
+                body.as_bytes(),
+            );
+        } else if let Some(name) = path.strip_prefix(&format!("/owner/tiny/resolve/{COMMIT}/")) {
+            let bytes = fs::read(files.join(name)).expect("file");
+            let (start, end) = range.expect("a range");
+            let end = end.map_or(bytes.len(), |end| end + 1).min(bytes.len());
+            let headers = format!(
+                "x-repo-commit: {COMMIT}\r\netag: \"{name}-etag\"\r\ncontent-range: bytes \
+                 {start}-{}/{}\r\n",
+                end.saturating_sub(1),
+                bytes.len()
+            );
+            answer("206 Partial Content", &headers, &bytes[start..end]);
+        } else {
+            answer("404 Not Found", "", b"");
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_model_is_downloaded_from_a_hub() {
+    use std::io::Write as _;
+
+    let source = tempfile::tempdir().expect("folder");
+    write(source.path(), NumberType::F32);
+    fs::write(source.path().join("README.md"), "not asked for").expect("write");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+    let address = listener.local_addr().expect("address");
+    let files = source.path().to_owned();
+    let server = std::thread::spawn(move || serve(&listener, &files));
+
+    let folder = tempfile::tempdir().expect("folder");
+    let cache = HubCache {
+        root: folder.path().to_owned(),
+        offline: false,
+        endpoint: Some(format!("http://{address}")),
+    };
+    let mut last = BTreeMap::new();
+    let found = cache
+        .get(&model("main"), &mut |name, done, size| {
+            last.insert(name.to_owned(), (done, size));
+        })
+        .expect("downloaded");
+    assert_eq!(found.commit, COMMIT);
+    let backbone = Backbone::open(&found.folder).expect("whole");
+    let original = Backbone::open(source.path()).expect("whole");
+    assert_eq!(
+        backbone.digest().expect("digest"),
+        original.digest().expect("digest")
+    );
+    assert!(!found.folder.join("README.md").exists());
+    let names: Vec<&str> = last.keys().map(String::as_str).collect();
+    let all = [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ];
+    assert_eq!(names, all);
+    assert!(
+        last.values().all(|(done, size)| done == size && *size > 0),
+        "{last:?}"
+    );
+
+    let missing = error(cache.get(&model("gone"), &mut |_, _, _| {}));
+    assert!(
+        missing.contains("404") && missing.contains("hf download owner/tiny"),
+        "{missing}"
+    );
+    let mut stream = std::net::TcpStream::connect(address).expect("connect");
+    stream
+        .write_all(b"GET /stop HTTP/1.1\r\n\r\n")
+        .expect("stop");
+    server.join().expect("server");
+    // Once it is here, no hub is needed.
+    let again = cache
+        .get(&model("main"), &mut |_, _, _| panic!("it is here"))
+        .expect("here");
+    assert_eq!(again, found);
+    let unreachable = error(cache.get(&model("gone"), &mut |_, _, _| {}));
+    assert!(
+        unreachable.contains("asking for it failed"),
+        "{unreachable}"
+    );
 }

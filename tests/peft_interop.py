@@ -1,6 +1,6 @@
 """What Python makes of folders that runner wrote.
 
-    python tests/peft_interop.py BASE ADAPTER EXPECTED.json
+    python tests/peft_interop.py BASE ADAPTER EXPECTED.json [BASE ADAPTER EXPECTED.json ...]
 
 BASE is a model folder, ADAPTER an adapter folder. Loads both with transformers and PEFT, checks
 that every matrix of the adapter arrived, and then what EXPECTED.json asks for, all optional:
@@ -27,8 +27,7 @@ except ImportError as error:
     sys.exit(77)
 
 
-def main() -> None:
-    base_folder, adapter_folder, expected_path = sys.argv[1:4]
+def check(base_folder: str, adapter_folder: str, expected_path: str) -> None:
     with open(expected_path, encoding="utf-8") as file:
         expected = json.load(file)
 
@@ -75,4 +74,5 @@ def main() -> None:
         print(f"pickle: {len(tensors)} tensors written")
 
 
-main()
+for at in range(1, len(sys.argv), 3):
+    check(*sys.argv[at : at + 3])

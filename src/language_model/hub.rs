@@ -46,11 +46,13 @@ pub struct HubCache {
     pub root: PathBuf,
     /// Never to use the network.
     pub offline: bool,
+    /// Another hub than huggingface.co.
+    pub endpoint: Option<String>,
 }
 
 impl HubCache {
     /// The cache of this user: `HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`;
-    /// offline if `HF_HUB_OFFLINE` is set to anything but 0.
+    /// offline if `HF_HUB_OFFLINE` is set to anything but 0; from the hub at `HF_ENDPOINT`.
     ///
     /// # Errors
     /// If none of these variables is set, and no home.
@@ -68,6 +70,7 @@ impl HubCache {
         Ok(Self {
             root,
             offline: offline.is_ok_and(|value| !["", "0", "false"].contains(&value.as_str())),
+            endpoint: env::var("HF_ENDPOINT").ok().filter(|url| !url.is_empty()),
         })
     }
 
@@ -129,9 +132,8 @@ impl HubCache {
         let mut builder = ApiBuilder::from_cache(Cache::new(self.root.clone()))
             .with_progress(false)
             .with_retries(3);
-        if let Ok(endpoint) = env::var("HF_ENDPOINT") {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
-        }
+        let endpoint = self.endpoint.as_deref().unwrap_or("https://huggingface.co");
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
         let token = env::var("HF_TOKEN").ok().filter(|token| !token.is_empty());
         if token.is_some() {
             builder = builder.with_token(token);

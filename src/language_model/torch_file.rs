@@ -63,7 +63,15 @@ pub fn read_header(
         return Err(wrong("its numbers are big-endian".to_owned()));
     }
     let bytes = read_entry(&mut archive, pickle, path)?;
-    let pickled = read_state_dictionary(&bytes).map_err(wrong)?;
+    let pickled = read_state_dictionary(&bytes).map_err(|message| {
+        let refused = message.ends_with("refused");
+        let error = wrong(message);
+        if refused {
+            error.with_help("take the model's safetensors, which cannot run anything")
+        } else {
+            error
+        }
+    })?;
 
     let mut tensors = BTreeMap::new();
     for (name, tensor) in pickled {
