@@ -28,6 +28,7 @@
 //! | a metric | [`metric`] |
 //! | rows of `results.csv`, values over seeds | [`results`] |
 //! | tables, figures, `report.md` | [`report`] |
+//! | how anything is drawn | [`chart`] |
 //! | progress on the terminal, JSON lines, journals | [`reporter`] |
 //! | hashes, random numbers, time, events | [`base`] |
 //!
@@ -63,6 +64,7 @@
 
 pub mod artifact;
 pub mod base;
+pub mod chart;
 pub mod cli;
 pub mod data;
 pub mod graph;

@@ -9,6 +9,7 @@
 //! | `artifacts/ab/<digest>` | [`Store::publish`] | a file or a folder, never changed |
 //! | `locks/<key>` | [`Store::try_lock`] | a link to the lock of the runner that makes this stage |
 //! | `tmp/run-<name>/` | [`Scratch`] | work under way; swept when its runner is gone |
+//! | `partial/<key>/` | a stage | its unfinished work; goes once it is done |
 //! | `latest/<experiment>.jsonl` | [`latest`] | last key, timing and outputs of each stage id, for plans and `why` |
 //! | `files.json` | [`files`] | digests of the user's files by size and time |
 //! | `quarantine/` | [`Store::quarantine`] | artifacts whose bytes no longer match |
@@ -17,6 +18,7 @@ pub mod files;
 pub mod latest;
 pub mod lock;
 pub mod manifest;
+pub mod partial;
 pub mod publish;
 mod scratch;
 pub mod store;

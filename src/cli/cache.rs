@@ -234,16 +234,26 @@ fn collect_garbage(
         );
     }
     let (count, bytes) = store.remove_artifacts_except(&keep, dry_run)?;
+    let (partials, partial_bytes) = store.remove_old_partials(dry_run);
     if !dry_run {
         store.sweep();
     }
     if as_json {
-        output::json(&json!({"removed": count, "bytes": bytes, "dry_run": dry_run}))?;
+        output::json(&json!({
+            "removed": count,
+            "unfinished": partials,
+            "bytes": bytes + partial_bytes,
+            "dry_run": dry_run,
+        }))?;
     } else {
         output::line(&format!(
-            "{} {count} artifacts, {}",
+            "{} {count} artifacts{}, {}",
             if dry_run { "would remove" } else { "removed" },
-            size(bytes)
+            match partials {
+                0 => String::new(),
+                partials => format!(" and unfinished work of {partials} stages"),
+            },
+            size(bytes + partial_bytes)
         ))?;
     }
     Ok(Exit::Fine)

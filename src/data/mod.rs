@@ -4,6 +4,7 @@ pub mod alpaca;
 pub mod audit;
 pub mod book_crossing;
 pub mod catalogue;
+pub mod corpus;
 pub mod error;
 pub mod frame;
 pub mod json_records;

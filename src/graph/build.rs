@@ -13,6 +13,7 @@ use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGra
 use super::rows::Rows;
 use crate::base::nearest::suggestion;
 use crate::base::{Digest, Lane, canonical};
+use crate::spec::backbone::MISSING_HELP;
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
 use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
@@ -330,7 +331,17 @@ impl<'e> Builder<'e> {
                     });
                 let all_optional = input.sources.iter().all(|source| source.optional);
                 if needed || !all_optional {
-                    if self.diagnostics.is_empty() {
+                    if input.name == "backbone" && !self.experiment.has_backbone() {
+                        if self.diagnostics.is_empty() {
+                            self.diagnostics.error_with_help(
+                                "graph::backbone",
+                                (self.experiment.span_at(&["grid", "method"]))
+                                    .unwrap_or(input.span),
+                                "the experiment names no backbone",
+                                MISSING_HELP,
+                            );
+                        }
+                    } else if self.diagnostics.is_empty() {
                         self.diagnostics.error(
                             "graph::missing_input",
                             input.span,

@@ -42,6 +42,7 @@ pub enum RopeScaling {
 
 /// The sizes of a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Configuration {
     /// The architecture.
     pub family: Family,

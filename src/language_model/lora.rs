@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::nearest::suggestion;
+
 /// The linear modules of a layer that an adapter can be put on, with the block they are in.
 pub const MODULES: [(&str, &str); 7] = [
     ("q_proj", "self_attn"),
@@ -40,6 +42,43 @@ impl Default for LoraOptions {
 }
 
 impl LoraOptions {
+    /// Checks what types cannot say.
+    ///
+    /// # Errors
+    /// The field's name and what is wrong with it.
+    pub fn check(&self) -> Result<(), (String, String)> {
+        let wrong = |field: &str, message: String| Err((field.to_owned(), message));
+        if self.r == 0 {
+            return wrong("r", "is 0, must be at least 1".to_owned());
+        }
+        if !(self.alpha.is_finite() && self.alpha > 0.0) {
+            return wrong("alpha", format!("is {}, must be above 0", self.alpha));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let message = format!("is {}, must be from 0 to below 1", self.dropout);
+            return wrong("dropout", message);
+        }
+        if self.target_modules.is_empty() {
+            return wrong(
+                "target_modules",
+                "is empty, so nothing is trained".to_owned(),
+            );
+        }
+        for (at, module) in self.target_modules.iter().enumerate() {
+            let names = MODULES.iter().map(|(name, _)| *name);
+            if !names.clone().any(|name| name == module) {
+                return wrong(
+                    "target_modules",
+                    format!("has `{module}`; {}", suggestion(module, names)),
+                );
+            }
+            if self.target_modules[..at].contains(module) {
+                return wrong("target_modules", format!("has `{module}` twice"));
+            }
+        }
+        Ok(())
+    }
+
     /// alpha / r.
     #[must_use]
     pub fn scale(&self) -> f64 {

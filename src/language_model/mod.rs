@@ -8,18 +8,41 @@
 //! Letters in shapes: `T` tokens of a batch, `H` hidden width, `N` heads, `D` head width, `V`
 //! vocabulary, `R` rank of an adapter.
 
+pub mod adapter;
+mod adapter_config;
+pub mod backbone;
 pub mod batch;
 pub mod configuration;
+pub mod configuration_file;
 pub mod decoder;
+pub mod configuration_write;
 pub mod error;
+pub mod hub;
 pub mod lora;
 pub mod model;
+pub mod number_type;
 pub mod parameters;
+mod pickle;
+pub mod safetensors_file;
+pub mod stored;
+pub mod tokenizer;
+pub mod tokenizer_training;
+pub mod torch_file;
+pub mod weight_files;
 
+pub use adapter::Adapter;
+pub use backbone::Backbone;
 pub use batch::{Batch, Sequence, Target};
 pub use configuration::{Configuration, Family, RopeScaling};
+pub use configuration_file::SpecialIds;
 pub use decoder::{Decoder, Trainable, Weights};
+pub use configuration_write::SpecialIds;
 pub use error::LanguageModelError;
+pub use hub::{HubCache, HubFolder, HubModel};
 pub use lora::LoraOptions;
 pub use model::{Dropout, LanguageModel, Pass, Readout};
+pub use number_type::NumberType;
 pub use parameters::{Parameter, Parameters};
+pub use stored::Stored;
+pub use tokenizer::{Answers, Tokenizer};
+pub use weight_files::WeightFiles;

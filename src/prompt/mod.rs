@@ -1,1 +1,9 @@
-//! From samples and instruction records to tokens: templates, cutoffs, answers.
+//! From samples and instruction records to tokens: templates, limits, answers.
+
+pub mod encode;
+pub mod error;
+pub mod template;
+
+pub use encode::{Asked, Cutoff, Encoder, Fitted, Limit};
+pub use error::PromptError;
+pub use template::PromptTemplate;

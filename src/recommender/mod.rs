@@ -33,14 +33,7 @@ pub const RECOMMENDERS: &[&dyn Recommender] = &[
 ];
 
 /// Methods of the paper's tables that are known by name and not built yet.
-pub const PLANNED: &[&str] = &[
-    "caser",
-    "sasrec",
-    "dros",
-    "gru_bert",
-    "dros_bert",
-    "tallrec",
-];
+pub const PLANNED: &[&str] = &["caser", "sasrec", "dros", "gru_bert", "dros_bert"];
 
 /// Finds a method by name.
 ///

@@ -42,9 +42,9 @@ pub const METHODS: &[MethodInfo] = &[
     method("tallrec", "TALLRec", Group::System),
 ];
 
-/// The variants of TALLRec, in the order tables show them: alpaca tuning only, rec-tuning only,
-/// both.
-pub const VARIANTS: &[&str] = &["AT", "RT", "AT+RT"];
+/// The variants of TALLRec, in the order tables show them: the bare backbone, alpaca tuning only,
+/// rec-tuning only, both.
+pub const VARIANTS: &[&str] = &["base", "AT", "RT", "AT+RT"];
 
 const fn method(name: &'static str, display: &'static str, group: Group) -> MethodInfo {
     MethodInfo {

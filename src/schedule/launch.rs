@@ -123,7 +123,9 @@ impl Dispatcher<'_, '_> {
             // One runner at a time on the device, also among runners that share a store.
             match self.store.try_lock_lane("accelerator-0") {
                 Ok(Some(lane)) => {
-                    let threads = self.graph.graph[node].threads;
+                    // Where the accelerator is the processor, one stage at a time has all of it.
+                    let jobs = self.options.jobs.max(1);
+                    let threads = self.graph.graph[node].threads.max(jobs);
                     self.launch(node, threads, vec![lane]);
                 }
                 Ok(None) => {
@@ -267,6 +269,7 @@ impl Dispatcher<'_, '_> {
         );
         Some(Work {
             id: stage.id.clone(),
+            key,
             kind: stage.kind,
             params: stage.params.clone(),
             material,

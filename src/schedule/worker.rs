@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::artifact::files::Seen;
 use crate::artifact::manifest::{KeyMaterial, Manifest};
 use crate::artifact::{ArtifactState, StageLock, Store, store};
-use crate::base::{Emitter, clock};
+use crate::base::{Emitter, StageKey, clock};
 use crate::stage::{ErasedStage, InputArtifact, OutputDeclaration, StageContext, StageError};
 
 /// An artifact that a stage will read, with its maker.
@@ -31,6 +31,7 @@ pub(super) struct WorkInput {
 /// Everything a worker needs; owns the stage's lock until the stage is published.
 pub(super) struct Work {
     pub(super) id: String,
+    pub(super) key: StageKey,
     pub(super) kind: &'static dyn ErasedStage,
     pub(super) params: Value,
     pub(super) material: KeyMaterial,
@@ -94,6 +95,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         work.emitter.clone(),
     )
     .with_log(work.log.clone())
+    .with_partial(store.partial_folder(work.key))
     .with_threads(work.threads)
     .with_cancellation(Arc::clone(&work.stop));
     let started = clock::now();
@@ -123,6 +125,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
     let manifest = store
         .publish(&work.id, work.material.clone(), &published, wall_s)
         .map_err(StageError::other)?;
+    store.remove_partial(work.key);
     // A log of a stage that went well explains nothing any more.
     let _ = fs::remove_file(&work.log);
     Ok(Outcome::Made(Box::new(manifest)))

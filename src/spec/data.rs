@@ -183,7 +183,7 @@ fn keys<'n>(
     found
 }
 
-fn existing_path(node: &Node, diagnostics: &mut Diagnostics) -> Option<String> {
+pub(super) fn existing_path(node: &Node, diagnostics: &mut Diagnostics) -> Option<String> {
     let Some(path) = node.as_str() else {
         diagnostics.error(
             "spec::data_path",

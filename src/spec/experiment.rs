@@ -12,17 +12,18 @@ use super::overrides;
 use super::pipeline::{self, Pipeline};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{data, expand, fidelity, files};
+use super::{backbone, data, expand, fidelity, files};
 use crate::base::nearest::suggestion;
 
 /// The keys of an experiment file.
-pub const KEYS: [&str; 9] = [
+pub const KEYS: [&str; 10] = [
     "experiment",
     "description",
     "pipeline",
     "grid",
     "fidelity",
     "data",
+    "backbone",
     "settings",
     "variables",
     "report",
@@ -172,7 +173,9 @@ impl Experiment {
         };
         let settings = settings(root.get("settings"), &mut diagnostics);
         let data = data::decode(root.get("data"), &mut diagnostics);
+        let backbone = backbone::decode(root.get("backbone"), &mut diagnostics);
         if let Value::Object(map) = &mut variables {
+            map.insert("backbone".to_owned(), backbone);
             map.insert("data".to_owned(), data);
             map.insert("settings".to_owned(), settings);
             map.insert("fidelity".to_owned(), nest(&fidelity));
@@ -234,6 +237,12 @@ impl Experiment {
             flatten(map, "", &mut names);
         }
         names
+    }
+
+    /// Whether the experiment says which language model it tunes.
+    #[must_use]
+    pub fn has_backbone(&self) -> bool {
+        self.variables.pointer("/backbone/source") != Some(&json!("none"))
     }
 
     /// Whether `--only` picks a cell and its method is built.

@@ -91,6 +91,93 @@ pub const KEYS: &[FidelityKey] = &[
                 and again, or nothing",
     },
     FidelityKey {
+        name: "prompt.template",
+        values: &["alpaca", "alpaca_noqa"],
+        paper: "alpaca",
+        released_code: "alpaca_noqa",
+        about: "the text around instruction and input: the Alpaca prompt, or the same with the \
+                `# noqa: E501` that stands in the released scripts; a file of `templates/`",
+    },
+    FidelityKey {
+        name: "prompt.cutoff",
+        values: &["shorten_history", "truncate"],
+        paper: "shorten_history",
+        released_code: "truncate",
+        about: "a prompt over the token limit: its history loses the oldest items, or the text \
+                is cut from the right, its answer first",
+    },
+    FidelityKey {
+        name: "loss.on",
+        values: &["answer", "whole"],
+        paper: "answer",
+        released_code: "whole",
+        about: "whether the loss is on the tokens of the answer, or on the whole text",
+    },
+    FidelityKey {
+        name: "batch.reduction",
+        values: &["token_mean", "micro_mean"],
+        paper: "token_mean",
+        released_code: "micro_mean",
+        about: "how losses of micro-batches add up: a mean over the real batch, or each micro- \
+                batch's mean divided by the full number of micro-batches even where an epoch \
+                ends with fewer",
+    },
+    FidelityKey {
+        name: "eval.every",
+        values: &["epoch", "released"],
+        paper: "epoch",
+        released_code: "released",
+        about: "how often a training is validated: after each epoch, or every 10 steps for K \
+                up to 128 and every K / 128 · 5 steps above",
+    },
+    FidelityKey {
+        name: "early_stop",
+        values: &["loss", "auc"],
+        paper: "loss",
+        released_code: "auc",
+        about: "what early stopping looks at: validation loss with a patience of 5, or \
+                validation AUC with a patience of 10",
+    },
+    FidelityKey {
+        name: "validation.size",
+        values: &["full", "k"],
+        paper: "full",
+        released_code: "full",
+        about: "how many validation samples a training looks at: all, or as many as it trains \
+                on",
+    },
+    FidelityKey {
+        name: "checkpoint",
+        values: &["best", "last"],
+        paper: "best",
+        released_code: "last",
+        about: "which weights a training ends with: the best on validation, or the last \
+                (released: the best is saved and never restored)",
+    },
+    FidelityKey {
+        name: "seed",
+        values: &["everything", "draw"],
+        paper: "everything",
+        released_code: "draw",
+        about: "what the seed decides: everything, or the draw of samples alone, with the \
+                trainer's own seed at 42",
+    },
+    FidelityKey {
+        name: "both",
+        values: &["both", "first"],
+        paper: "both",
+        released_code: "first",
+        about: "which validation sets a training on both domains looks at",
+    },
+    FidelityKey {
+        name: "eval.score",
+        values: &["pair", "double_softmax"],
+        paper: "pair",
+        released_code: "double_softmax",
+        about: "the score of a row: the sigmoid of the difference of the two answers' logits, \
+                or of their probabilities over the vocabulary",
+    },
+    FidelityKey {
         name: "baselines.feedback",
         values: &["embedded", "none"],
         paper: "embedded",

@@ -6,8 +6,8 @@ use super::source::Span;
 /// The axes that have a meaning of their own.
 pub const STANDARD_AXES: [&str; 7] = ["k", "seed", "method", "variant", "domain", "train", "test"];
 
-/// The variants of TALLRec (paper §3.2): alpaca tuning, rec-tuning, both.
-pub const VARIANTS: [&str; 3] = ["AT", "RT", "AT+RT"];
+/// The variants of TALLRec (paper §3.2): the bare backbone, alpaca tuning, rec-tuning, both.
+pub const VARIANTS: [&str; 4] = ["base", "AT", "RT", "AT+RT"];
 
 /// Stands for the value of an axis that a cell lacks.
 const ABSENT: u32 = u32::MAX;

@@ -4,6 +4,7 @@
 //! All problems of a file are collected in [`Diagnostics`] and shown at once.
 
 pub mod axis;
+pub mod backbone;
 mod check;
 pub mod data;
 pub mod expand;

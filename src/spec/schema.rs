@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::experiment::{KEYS, REPORT_KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
-use super::{data, fidelity, pipeline as pipeline_file};
+use super::{backbone, data, fidelity, pipeline as pipeline_file};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -27,6 +27,7 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "grid" => grid(vocabulary),
         "fidelity" => fidelity_block(),
         "data" => data_block(),
+        "backbone" => backbone_block(),
         "settings" => settings(methods, &mut definitions),
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
@@ -249,6 +250,34 @@ fn data_block() -> Value {
     json!({
         "type": "object", "additionalProperties": false, "properties": properties,
         "description": "Where samples come from.",
+    })
+}
+
+fn backbone_block() -> Value {
+    let about = |key: &str| match key {
+        "hf" => {
+            json!({"type": "string", "description": "A model of the Hugging Face hub: owner/name."})
+        }
+        "revision" => {
+            json!({"type": "string", "description": "Branch, tag or commit of `hf`; default: main."})
+        }
+        "path" => json!({"type": "string", "description": "A Hugging Face model folder."}),
+        "pretrain" => json!({
+            "type": ["object", "null"],
+            "description": "Makes a small model here: parameters of the stage kind `pretrain`, and `corpus`: a file, or parameters of the stage kind `tales`.",
+        }),
+        _ => {
+            json!({"type": "string", "description": "A PEFT adapter folder to be used instead of alpaca tuning here."})
+        }
+    };
+    let properties: Map<String, Value> = backbone::KEYS
+        .iter()
+        .map(|key| ((*key).to_owned(), about(key)))
+        .collect();
+    json!({
+        "type": "object", "additionalProperties": false, "properties": properties,
+        "oneOf": backbone::SOURCES.map(|source| json!({"required": [source]})),
+        "description": "The language model that the method `tallrec` tunes.",
     })
 }
 

@@ -28,6 +28,7 @@ pub struct StageContext {
     inputs: BTreeMap<String, Vec<InputArtifact>>,
     outputs: BTreeMap<String, PathBuf>,
     scratch: PathBuf,
+    partial: Option<PathBuf>,
     log: PathBuf,
     threads: usize,
     emitter: Emitter,
@@ -48,6 +49,7 @@ impl StageContext {
             inputs,
             outputs,
             scratch,
+            partial: None,
             log,
             threads: 1,
             emitter,
@@ -59,6 +61,13 @@ impl StageContext {
     #[must_use]
     pub fn with_log(mut self, log: PathBuf) -> Self {
         self.log = log;
+        self
+    }
+
+    /// Sets the folder that outlives a killed stage.
+    #[must_use]
+    pub fn with_partial(mut self, partial: PathBuf) -> Self {
+        self.partial = Some(partial);
         self
     }
 
@@ -123,6 +132,13 @@ impl StageContext {
     #[must_use]
     pub fn scratch(&self) -> &Path {
         &self.scratch
+    }
+
+    /// A folder of this very stage (same kind, parameters, inputs) that outlives a kill: what an
+    /// earlier attempt left is still there. It need not exist; it goes once the stage is done.
+    #[must_use]
+    pub fn partial(&self) -> Option<&Path> {
+        self.partial.as_deref()
     }
 
     /// The file for what external programs print; kept when the stage fails.

@@ -6,6 +6,7 @@
 //! [`StageContext`]: no environment, no clock, no global.
 
 pub mod alpaca_json;
+pub mod alpaca_tune;
 pub mod book_crossing;
 pub mod codec;
 pub mod command;
@@ -13,16 +14,25 @@ pub mod context;
 pub mod data_audit;
 pub mod error;
 pub mod evaluate;
+pub mod hub_backbone;
+pub mod import_adapter;
 pub mod k_shot;
 pub mod kind;
+mod language_model;
 pub mod movielens;
 pub mod predict;
+pub mod pretrain;
+pub mod rec_tune;
 mod samples;
+pub mod score;
 pub mod select;
 pub mod synthetic;
+pub mod tales;
 pub mod tallrec_json;
 pub mod text;
 pub mod train_recommender;
+mod tuned;
+mod tuning_params;
 
 pub use context::{InputArtifact, StageContext};
 pub use error::StageError;
@@ -31,15 +41,22 @@ pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, 
 /// Every stage kind there is, by name.
 pub const STAGES: &[&dyn ErasedStage] = &[
     &Erased::<alpaca_json::AlpacaJsonStage>::NEW,
+    &Erased::<alpaca_tune::AlpacaTune>::NEW,
     &Erased::<book_crossing::BookCrossingStage>::NEW,
     &Erased::<command::Command>::NEW,
     &Erased::<data_audit::DataAuditStage>::NEW,
     &Erased::<evaluate::Evaluate>::NEW,
+    &Erased::<hub_backbone::HubBackbone>::NEW,
+    &Erased::<import_adapter::ImportAdapter>::NEW,
     &Erased::<k_shot::KShotStage>::NEW,
     &Erased::<movielens::MovieLensStage>::NEW,
     &Erased::<predict::Predict>::NEW,
+    &Erased::<pretrain::Pretrain>::NEW,
+    &Erased::<rec_tune::RecTune>::NEW,
+    &Erased::<score::Score>::NEW,
     &Erased::<select::Select>::NEW,
     &Erased::<synthetic::SyntheticStage>::NEW,
+    &Erased::<tales::Tales>::NEW,
     &Erased::<tallrec_json::TallrecJsonStage>::NEW,
     &Erased::<text::Text>::NEW,
     &Erased::<train_recommender::TrainRecommender>::NEW,

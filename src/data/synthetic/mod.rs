@@ -9,6 +9,7 @@
 mod book;
 mod instructions;
 mod movie;
+mod tales;
 mod words;
 mod world;
 
@@ -18,6 +19,8 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::tales::{Phase, TalesOptions, write_tales};
 
 use self::world::{Size, World};
 use super::error::DataError;

@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use plotters::prelude::DrawingBackend;
 use plotters::style::RGBColor;
 
-use super::canvas::{Align, Canvas, Scene, Writing, draw as draw_scene};
 use super::legend::{self, LegendEntry};
 use super::look::{Look, looks};
-use super::panel::{INK, PanelFrame, QUIET, ShotAxis, ValueAxis};
+use super::panel::{PanelFrame, ShotAxis, ValueAxis};
 use super::{Drawing, Figure};
+use crate::chart::canvas::{Align, Canvas, Scene, Writing, draw as draw_scene};
+use crate::chart::palette::{INK, QUIET};
 use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::paper;
@@ -317,7 +318,7 @@ fn legend_of(systems: &[System], looks: &[Look], panels: &[Panel]) -> Vec<Legend
         entries.push(LegendEntry {
             look: Look {
                 colour: QUIET,
-                marker: Some(super::look::Marker::Circle),
+                marker: Some(crate::chart::Marker::Circle),
                 dashes: &[],
             },
             text: "hollow: reported in the paper".to_owned(),

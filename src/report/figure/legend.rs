@@ -2,9 +2,9 @@
 
 use plotters::prelude::DrawingBackend;
 
-use super::canvas::{Align, Canvas, Point, Writing};
 use super::look::Look;
-use super::panel::INK;
+use crate::chart::canvas::{Align, Canvas, Point, Writing};
+use crate::chart::palette::INK;
 
 /// Height of a line of the legend.
 pub(super) const LINE_HEIGHT: f64 = 36.0;

@@ -6,31 +6,9 @@
 
 use plotters::style::RGBColor;
 
+use crate::chart::palette::{BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION};
+use crate::chart::{Dashes, Marker};
 use crate::results::{Group, System};
-
-const BLACK: RGBColor = RGBColor(0, 0, 0);
-const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const SKY_BLUE: RGBColor = RGBColor(86, 180, 233);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const VERMILLION: RGBColor = RGBColor(213, 94, 0);
-const PURPLE: RGBColor = RGBColor(204, 121, 167);
-
-/// The shape of a marker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Marker {
-    Circle,
-    Square,
-    Diamond,
-    Up,
-    Down,
-    Plus,
-    Cross,
-    Star,
-}
-
-/// Lengths of ink and gap in turn, in logical pixels; empty for a line without gaps.
-pub(super) type Dashes = &'static [f64];
 
 /// How a system is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,8 +5,6 @@
 //! The fonts are in the program, so a figure is the same on every machine.
 
 mod auc_by_shots;
-mod canvas;
-mod font;
 mod legend;
 mod look;
 mod panel;
@@ -14,15 +12,7 @@ mod panel;
 use super::error::ReportError;
 use super::input::ReportInput;
 use crate::base::nearest::suggestion;
-
-/// A drawn figure in both forms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Drawing {
-    /// The bytes of a PNG file.
-    pub png: Vec<u8>,
-    /// The text of an SVG file.
-    pub svg: String,
-}
+pub use crate::chart::Drawing;
 
 /// A figure a report can have.
 #[derive(Debug, Clone, Copy)]

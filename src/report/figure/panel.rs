@@ -1,13 +1,9 @@
 //! One panel of a chart over K: frame, ticks, grid, and places for values.
 
 use plotters::prelude::DrawingBackend;
-use plotters::style::RGBColor;
 
-use super::canvas::{Align, Canvas, Point, Writing};
-
-pub(super) const INK: RGBColor = RGBColor(30, 30, 30);
-pub(super) const QUIET: RGBColor = RGBColor(95, 95, 95);
-const GRID: RGBColor = RGBColor(228, 228, 228);
+use crate::chart::canvas::{Align, Canvas, Point, Writing};
+use crate::chart::palette::{GRID, INK};
 
 /// The values of a y axis: whole steps around all that is shown.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -52,4 +52,12 @@ pub enum CodecError {
         /// The row, from 0.
         row: usize,
     },
+    /// A picture cannot be drawn.
+    #[error("`{}` cannot be drawn: {message}", .path.display())]
+    Drawing {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        message: String,
+    },
 }

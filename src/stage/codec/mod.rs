@@ -2,11 +2,16 @@
 
 pub mod curve;
 pub mod error;
+pub mod event_file;
 pub mod predictions;
+pub mod readouts;
 pub mod table;
+pub mod training_curve;
 pub mod values;
 
 pub use curve::{read_curve, write_curve};
 pub use error::CodecError;
+pub use event_file::write_event_file;
 pub use predictions::{read_predictions, write_predictions};
+pub use training_curve::{read_training_curve, write_training_curve, write_training_picture};
 pub use values::{ValueTable, read_values};

@@ -7,8 +7,8 @@ use plotters::style::{FontStyle, register_font};
 /// The family as an SVG names it: a reader without Roboto takes the next one.
 pub(super) const FAMILY: &str = "Roboto, Helvetica, Arial, sans-serif";
 
-const REGULAR: &[u8] = include_bytes!("../fonts/Roboto-Regular.ttf");
-const MEDIUM: &[u8] = include_bytes!("../fonts/Roboto-Medium.ttf");
+const REGULAR: &[u8] = include_bytes!("fonts/Roboto-Regular.ttf");
+const MEDIUM: &[u8] = include_bytes!("fonts/Roboto-Medium.ttf");
 
 /// Makes the font known to plotters, once.
 ///

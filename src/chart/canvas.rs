@@ -13,28 +13,33 @@ use plotters::style::{
     Color, FontFamily, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle, WHITE,
 };
 
-use super::Drawing;
 use super::font;
-use super::look::{Dashes, Marker};
+use super::{Dashes, Drawing, Marker};
 
 /// How many units of plotters, which knows whole ones only, there are in a logical pixel: the PNG
 /// is averaged down by it, the SVG's view box is scaled by it.
 const OVERSAMPLING: u32 = 3;
 
 /// A point in logical pixels, from the top left.
-pub(super) type Point = (f64, f64);
+pub type Point = (f64, f64);
 
 /// Something that can be drawn on any backend.
-pub(super) trait Scene {
+pub trait Scene {
     /// Width and height in logical pixels.
     fn size(&self) -> (u32, u32);
 
     /// Draws itself.
+    ///
+    /// # Errors
+    /// What the backend says.
     fn paint<B: DrawingBackend>(&self, canvas: &Canvas<B>) -> Result<(), String>;
 }
 
 /// Draws a scene in both forms.
-pub(super) fn draw(scene: &impl Scene) -> Result<Drawing, String> {
+///
+/// # Errors
+/// What the backend says; in memory there is hardly a reason to fail.
+pub fn draw(scene: &impl Scene) -> Result<Drawing, String> {
     font::register()?;
     Ok(Drawing {
         png: png(scene)?,
@@ -118,24 +123,30 @@ fn average(pixels: &[u8], width: usize, factor: usize) -> Vec<u8> {
 
 /// How a text is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Writing {
-    pub(super) size: f64,
-    pub(super) bold: bool,
-    pub(super) colour: RGBColor,
+pub struct Writing {
+    /// Height of the font in logical pixels.
+    pub size: f64,
+    /// Whether in the heavier face.
+    pub bold: bool,
+    /// The colour.
+    pub colour: RGBColor,
 }
 
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Align {
+pub enum Align {
+    /// Begins there.
     Left,
+    /// Its middle is there.
     Centre,
+    /// Ends there.
     Right,
     /// Centred and read from below.
     Upwards,
 }
 
 /// A drawing area in logical pixels.
-pub(super) struct Canvas<B: DrawingBackend> {
+pub struct Canvas<B: DrawingBackend> {
     area: DrawingArea<B, Shift>,
     unit: f64,
     /// From the middle of capital letters up to what plotters takes as the top of a text, as a
@@ -160,7 +171,10 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// A line through points.
-    pub(super) fn line(
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn line(
         &self,
         points: &[Point],
         colour: RGBColor,
@@ -177,7 +191,10 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// A marker with a thin white rim, which keeps markers on lines and on each other apart.
-    pub(super) fn marker(
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn marker(
         &self,
         marker: Marker,
         centre: Point,
@@ -189,7 +206,10 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// A marker in outline.
-    pub(super) fn hollow_marker(
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn hollow_marker(
         &self,
         marker: Marker,
         centre: Point,
@@ -222,7 +242,10 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// A text whose capital letters are centred on the height of `at`.
-    pub(super) fn text(
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn text(
         &self,
         text: &str,
         at: Point,
@@ -250,7 +273,10 @@ impl<B: DrawingBackend> Canvas<B> {
     }
 
     /// The width of a text in logical pixels.
-    pub(super) fn text_width(&self, text: &str, writing: Writing) -> Result<f64, String> {
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn text_width(&self, text: &str, writing: Writing) -> Result<f64, String> {
         let (width, _) = self
             .area
             .estimate_text_size(text, &self.text_style(writing))

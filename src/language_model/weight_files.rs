@@ -1,0 +1,348 @@
+//! The weights of a backbone, wherever in its folder they lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde_json::Value;
+
+use super::configuration_file::clipped;
+use super::stored::first_not_finite;
+use super::{Configuration, LanguageModelError, NumberType, Stored, safetensors_file, torch_file};
+use crate::base::{Digest, canonical_json};
+
+/// Where weights may be, first choice first, and whether the file is an index of others.
+pub const WEIGHT_FILES: [(&str, bool); 4] = [
+    ("model.safetensors", false),
+    ("model.safetensors.index.json", true),
+    ("pytorch_model.bin", false),
+    ("pytorch_model.bin.index.json", true),
+];
+
+/// The files with a backbone's weights, open and checked against its configuration.
+///
+/// Numbers are read when they are asked for.
+#[derive(Debug)]
+pub struct WeightFiles {
+    files: Vec<(PathBuf, File)>,
+    /// Tensors by name, with the index of their file.
+    tensors: BTreeMap<String, (usize, Stored)>,
+}
+
+impl WeightFiles {
+    /// Finds the weights in a folder and checks that they are exactly those of `configuration`.
+    ///
+    /// Two kinds of tensors may be there beyond: the `rotary_emb.inv_freq` of checkpoints of
+    /// before 2024, which follow from the configuration, and the `lm_head.weight` of a model whose
+    /// head is its embedding, a copy of it. Neither is read.
+    ///
+    /// # Errors
+    /// If there are none, a shard is missing, a file is cut, or tensors are missing, surplus or of
+    /// other shapes.
+    pub fn open(folder: &Path, configuration: &Configuration) -> Result<Self, LanguageModelError> {
+        let found = WEIGHT_FILES
+            .iter()
+            .find(|(name, _)| folder.join(name).exists());
+        let Some((name, is_index)) = found else {
+            let names: Vec<&str> = WEIGHT_FILES.iter().map(|(name, _)| *name).collect();
+            return Err(LanguageModelError::file(
+                folder,
+                format!(
+                    "there are no weights in this folder: no {}",
+                    names.join(", no ")
+                ),
+            ));
+        };
+        let path = folder.join(name);
+        let mut weights = if *is_index {
+            Self::open_index(folder, &path)?
+        } else {
+            Self::open_files(std::slice::from_ref(&path))?
+        };
+        weights.check(&path, configuration)?;
+        Ok(weights)
+    }
+
+    /// Opens files of weights whatever they hold.
+    pub(crate) fn open_files(paths: &[PathBuf]) -> Result<Self, LanguageModelError> {
+        let mut all = Self {
+            files: Vec::new(),
+            tensors: BTreeMap::new(),
+        };
+        for path in paths {
+            let file = File::open(path).map_err(LanguageModelError::io("read", path))?;
+            let header = if path.extension().is_some_and(|end| end == "safetensors") {
+                safetensors_file::read_header(&file, path)?
+            } else {
+                torch_file::read_header(&file, path)?
+            };
+            let index = all.files.len();
+            for (name, stored) in header {
+                if all.tensors.contains_key(&name) {
+                    return Err(LanguageModelError::file(
+                        path,
+                        format!("tensor `{}` is in another file too", clipped(&name)),
+                    ));
+                }
+                all.tensors.insert(name, (index, stored));
+            }
+            all.files.push((path.clone(), file));
+        }
+        Ok(all)
+    }
+
+    fn open_index(folder: &Path, path: &Path) -> Result<Self, LanguageModelError> {
+        let wrong = |message: String| LanguageModelError::file(path, message);
+        let bytes = fs::read(path).map_err(LanguageModelError::io("read", path))?;
+        let index: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| wrong(format!("this is not JSON: {error}")))?;
+        let map = index
+            .get("weight_map")
+            .and_then(Value::as_object)
+            .ok_or_else(|| wrong("there is no `weight_map` from tensors to files".to_owned()))?;
+        let mut shards = BTreeSet::new();
+        for (tensor, shard) in map {
+            match shard.as_str() {
+                Some(shard) if !shard.contains(['/', '\\']) && shard != ".." => {
+                    shards.insert(shard);
+                }
+                _ => {
+                    return Err(wrong(format!(
+                        "the file of `{}` is given as {}, which is not the name of a file here",
+                        clipped(tensor),
+                        clipped(&shard.to_string())
+                    )));
+                }
+            }
+        }
+        let missing: Vec<&str> = shards
+            .iter()
+            .filter(|shard| !folder.join(shard).exists())
+            .copied()
+            .collect();
+        if !missing.is_empty() {
+            return Err(wrong(format!(
+                "of {} files of weights, {} missing: {}",
+                shards.len(),
+                if missing.len() == 1 {
+                    "one is"
+                } else {
+                    "some are"
+                },
+                missing.join(", ")
+            ))
+            .with_help("download the missing ones into the same folder"));
+        }
+        let paths: Vec<PathBuf> = shards.iter().map(|shard| folder.join(shard)).collect();
+        let all = Self::open_files(&paths)?;
+        for (tensor, shard) in map {
+            let place = all.tensors.get(tensor).map(|(file, _)| &all.files[*file].0);
+            let expected = shard.as_str().map(|shard| folder.join(shard));
+            if place != expected.as_ref() {
+                return Err(wrong(format!(
+                    "`{}` is not in {}, where it should be",
+                    clipped(tensor),
+                    clipped(&shard.to_string())
+                ))
+                .with_help("the index and the files are of different downloads; get them again"));
+            }
+        }
+        Ok(all)
+    }
+
+    fn check(
+        &mut self,
+        path: &Path,
+        configuration: &Configuration,
+    ) -> Result<(), LanguageModelError> {
+        let mut expected: BTreeMap<String, Vec<usize>> =
+            configuration.tensors().into_iter().collect();
+        if configuration.tied_head && self.tensors.contains_key("lm_head.weight") {
+            let shape = vec![configuration.vocabulary_size, configuration.hidden_size];
+            expected.insert("lm_head.weight".to_owned(), shape);
+        }
+        self.tensors
+            .retain(|name, _| !name.ends_with("rotary_emb.inv_freq"));
+        let missing: Vec<&str> = expected
+            .keys()
+            .filter(|name| !self.tensors.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        if !missing.is_empty() {
+            let error = LanguageModelError::file(
+                path,
+                format!("{} missing: {}", tensors(missing.len()), few(&missing)),
+            );
+            return Err(if missing == ["lm_head.weight"] {
+                error.with_help(
+                    "if the head of this model is its embedding, config.json must say \
+                     \"tie_word_embeddings\": true",
+                )
+            } else {
+                error.with_help("config.json is of another model, or the download is not whole")
+            });
+        }
+        let surplus: Vec<&str> = self
+            .tensors
+            .keys()
+            .filter(|name| !expected.contains_key(*name))
+            .map(String::as_str)
+            .collect();
+        if !surplus.is_empty() {
+            return Err(LanguageModelError::file(
+                path,
+                format!(
+                    "{} not part of the model that config.json describes: {}",
+                    tensors(surplus.len()),
+                    few(&surplus)
+                ),
+            )
+            .with_help("config.json is of another model, or the weights are of another kind"));
+        }
+        for (name, (_, stored)) in &self.tensors {
+            if let Some(shape) = expected.get(name)
+                && *shape != stored.shape
+            {
+                return Err(LanguageModelError::file(
+                    path,
+                    format!(
+                        "`{name}` has shape {:?}; by config.json it must be {shape:?}",
+                        stored.shape
+                    ),
+                )
+                .with_help("config.json is of another model"));
+            }
+        }
+        if configuration.tied_head {
+            self.tensors.remove("lm_head.weight");
+        }
+        Ok(())
+    }
+
+    /// The names of all tensors, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// The files, in the order they were found.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|(path, _)| path.as_path())
+    }
+
+    /// The shape of a tensor.
+    #[must_use]
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.tensors.get(name).map(|(_, one)| one.shape.as_slice())
+    }
+
+    /// The type of a tensor's numbers.
+    #[must_use]
+    pub fn number_type(&self, name: &str) -> Option<NumberType> {
+        self.tensors.get(name).map(|(_, one)| one.number_type)
+    }
+
+    /// How many numbers there are in all.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let counts = self.tensors.values().filter_map(|(_, one)| one.count());
+        counts.fold(0, usize::saturating_add)
+    }
+
+    fn place(&self, name: &str) -> Result<(&Path, &File, &Stored), LanguageModelError> {
+        let (file, stored) = self.tensors.get(name).ok_or_else(|| {
+            LanguageModelError::invalid(format!("the backbone has no tensor `{name}`"))
+        })?;
+        let (path, file) = &self.files[*file];
+        Ok((path, file, stored))
+    }
+
+    /// The numbers of a tensor, row-major.
+    ///
+    /// # Errors
+    /// If there is no such tensor, a number is not finite, or reading fails.
+    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, LanguageModelError> {
+        let (path, file, stored) = self.place(name)?;
+        let numbers = stored.read_f32(file, path)?;
+        match first_not_finite(&numbers) {
+            None => Ok(numbers),
+            Some(index) => Err(LanguageModelError::file(
+                path,
+                format!("`{name}` has {} at index {index}", numbers[index]),
+            )
+            .with_help("the weights are damaged, or were stored in too small a type")),
+        }
+    }
+
+    /// The type and bytes of a tensor as they are stored, little-endian; not looked at.
+    ///
+    /// # Errors
+    /// If there is no such tensor or reading fails.
+    pub fn raw(&self, name: &str) -> Result<(NumberType, Vec<u8>), LanguageModelError> {
+        let (path, file, stored) = self.place(name)?;
+        let mut bytes = Vec::with_capacity(stored.size_bytes().unwrap_or(0) as usize);
+        stored.for_each_piece(file, path, |piece| bytes.extend_from_slice(piece))?;
+        Ok((stored.number_type, bytes))
+    }
+
+    /// All numbers of all tensors.
+    ///
+    /// # Errors
+    /// As [`WeightFiles::read_f32`].
+    pub fn all_f32(&self) -> Result<BTreeMap<String, Vec<f32>>, LanguageModelError> {
+        let names: Vec<&String> = self.tensors.keys().collect();
+        let read = |name: &&String| Ok(((*name).clone(), self.read_f32(name)?));
+        names.par_iter().map(read).collect()
+    }
+
+    /// A digest of the names, types, shapes and bytes of all tensors; how they are spread over
+    /// files does not matter.
+    ///
+    /// # Errors
+    /// If reading fails.
+    pub fn digest(&self) -> Result<Digest, LanguageModelError> {
+        let names: Vec<&String> = self.tensors.keys().collect();
+        let one = |name: &&String| {
+            let (path, file, stored) = self.place(name)?;
+            let mut reader = stored.reader(file);
+            let digest =
+                Digest::of_reader(&mut reader).map_err(LanguageModelError::io("read", path))?;
+            Ok(serde_json::json!([
+                name,
+                stored.number_type.name(),
+                stored.shape,
+                digest
+            ]))
+        };
+        let all: Vec<Value> = names
+            .par_iter()
+            .map(one)
+            .collect::<Result<_, LanguageModelError>>()?;
+        Ok(Digest::of_bytes(
+            canonical_json(&Value::Array(all)).as_bytes(),
+        ))
+    }
+}
+
+fn tensors(count: usize) -> String {
+    match count {
+        1 => "one tensor is".to_owned(),
+        _ => format!("{count} tensors are"),
+    }
+}
+
+/// The first few names of many.
+pub(crate) fn few(names: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    let mut text = String::new();
+    for (index, name) in names.iter().take(SHOWN).enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        // Writing to a text does not fail.
+        let _ = write!(text, "{comma}`{}`", clipped(name));
+    }
+    if names.len() > SHOWN {
+        text.push_str(", …");
+    }
+    text
+}

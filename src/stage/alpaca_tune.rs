@@ -1,0 +1,143 @@
+//! `alpaca_tune`: trains a LoRA adapter on instruction records (paper §2.2, the first stage of
+//! TALLRec; alpaca-lora).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::language_model::{Loaded, adapter_input, template};
+use super::tuned::{Tuning, write_course, write_summary};
+use super::tuning_params::{Complete, Written};
+use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
+use crate::base::Lane;
+use crate::data::frame::read_records;
+use crate::prompt::{Cutoff, Encoder, Limit};
+use crate::tuning::{Evaluate, Keep, LossOn, SelectBy, TuneOptions, Validation};
+
+/// Trains a LoRA adapter on instruction records.
+#[derive(Debug)]
+pub struct AlpacaTune;
+
+/// Parameters of [`AlpacaTune`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "Written")]
+pub struct Params(#[serde(deserialize_with = "complete")] Complete);
+
+fn complete<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Complete, D::Error> {
+    Written::deserialize(deserializer).map(|written| Complete::new(written, &defaults()))
+}
+
+/// alpaca-lora's settings for Alpaca's 52,000 records.
+fn defaults() -> TuneOptions {
+    TuneOptions {
+        learning_rate: 3e-4,
+        epochs: 3,
+        warmup_steps: 100,
+        micro_batch_size: 4,
+        loss_on: LossOn::Whole,
+        evaluate: Evaluate::Epoch,
+        select_by: SelectBy::Loss,
+        keep: Keep::Last,
+        patience: 0,
+        ..TuneOptions::default()
+    }
+}
+
+impl StageKind for AlpacaTune {
+    type Params = Params;
+
+    const NAME: &'static str = "alpaca_tune";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Trains a LoRA adapter on instruction records.";
+    const INPUTS: &'static [InputDeclaration] = &[
+        InputDeclaration::one("backbone", "model folder in the form of Hugging Face"),
+        InputDeclaration::one("template", "prompt template in alpaca-lora's form"),
+        InputDeclaration::one(
+            "records",
+            "instruction records, from the kind `alpaca_json`",
+        ),
+        InputDeclaration::optional("adapter", "adapter to start from"),
+    ];
+    const SKIP: &'static [&'static str] = &["resources"];
+
+    fn outputs(params: &Params) -> Vec<OutputDeclaration> {
+        let mut outputs = vec![
+            OutputDeclaration::new("adapter", "adapter"),
+            OutputDeclaration::new("curve", "curve.parquet"),
+            OutputDeclaration::new("plot", "curve.png"),
+            OutputDeclaration::new("summary", "summary.json"),
+        ];
+        if params.0.tensorboard {
+            outputs.push(OutputDeclaration::new("tensorboard", "tensorboard"));
+        }
+        outputs
+    }
+
+    fn lane(_params: &Params) -> Lane {
+        Lane::Accelerator
+    }
+
+    fn check(params: &Params) -> Result<(), (String, String)> {
+        params.0.check()
+    }
+
+    fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
+        let params = &params.0;
+        let (options, lora) = params.read()?;
+        let loaded = Loaded::open(context)?;
+        let template = template(context)?;
+        let start = adapter_input(context)
+            .map(|input| loaded.adapter(input))
+            .transpose()?;
+        let records = read_records(&context.input("records")?.path).map_err(StageError::other)?;
+        // There is no history to shorten: longer texts are cut, as alpaca-lora does.
+        let limit = Limit {
+            tokens: params.cutoff_length,
+            cutoff: Cutoff::Truncate,
+        };
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit);
+        let mut train = Vec::with_capacity(records.len());
+        for record in &records {
+            train.extend(encoder.record(record)?);
+        }
+        let fitted = encoder.fitted();
+        if let Some(sentence) = fitted.sentence(params.cutoff_length) {
+            context.emitter().warn(sentence);
+        }
+        if train.is_empty() {
+            return Err(StageError::input("no record keeps anything of its answer")
+                .with_help("raise `cutoff_length`"));
+        }
+        context.check_cancelled()?;
+        let tuning = Tuning {
+            loaded: &loaded,
+            start,
+            lora,
+            train: &train,
+            validation: Validation::None,
+            options,
+            resources: params
+                .resources
+                .good("resources")
+                .map_err(super::rec_tune::not_checked)?,
+            output: "adapter",
+        };
+        let (tuned, b_norm) = tuning.run(context)?;
+        write_course(context, &tuned, params.tensorboard)?;
+        write_summary(
+            context,
+            &json!({
+                "records": records.len(),
+                "train_rows": train.len(),
+                "steps": tuned.steps,
+                "tokens": tuned.tokens,
+                "last_loss": tuned.curve.last().map(|point| point.loss),
+                "backbone": loaded.digest.hex(),
+                "b_norm": b_norm,
+                "fitted": fitted,
+                "warnings": tuned.warnings,
+            }),
+        )
+    }
+}

@@ -1,0 +1,64 @@
+//! `hub_backbone`: fetches a model of the Hugging Face hub and pins it to a commit.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::language_model::{REFERENCE, Reference};
+use super::samples::write_json;
+use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
+use crate::language_model::{Backbone, HubCache, HubModel};
+
+/// Fetches a model of the hub.
+///
+/// What it makes is a small file that names the commit: the gigabytes stay in the hub's own
+/// cache, where other programs find them too, and stages below are stale only if the commit
+/// changes.
+#[derive(Debug)]
+pub struct HubBackbone;
+
+/// Parameters of [`HubBackbone`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Params {
+    /// `owner/name`.
+    repository: String,
+    /// Branch, tag or commit.
+    #[serde(default = "main")]
+    revision: String,
+}
+
+fn main() -> String {
+    "main".to_owned()
+}
+
+impl StageKind for HubBackbone {
+    type Params = Params;
+
+    const NAME: &'static str = "hub_backbone";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Fetches a model of the Hugging Face hub and pins its commit.";
+    const INPUTS: &'static [InputDeclaration] = &[];
+
+    fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
+        vec![OutputDeclaration::new("backbone", REFERENCE)]
+    }
+
+    fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
+        let emitter = context.emitter();
+        let model = HubModel {
+            name: params.repository.clone(),
+            revision: params.revision.clone(),
+        };
+        let mut tell = |_file: &str, done: u64, total: u64| emitter.progress(done, total, "byte");
+        let found = HubCache::from_environment()?.get(&model, &mut tell)?;
+        // A model that cannot be used is refused now, not after hours of other stages.
+        Backbone::open(&found.folder)?;
+        write_json(
+            context.output("backbone")?,
+            &Reference {
+                repository: params.repository.clone(),
+                commit: found.commit,
+            },
+        )
+    }
+}

@@ -1,0 +1,231 @@
+//! What the stages that run a language model have in common: inputs, settings, predictions.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{InputArtifact, StageContext, StageError};
+use crate::base::Digest;
+use crate::language_model::decoder::{Decoder, Trainable, Weights};
+use crate::language_model::{
+    Adapter, Backbone, Configuration, HubCache, HubModel, LanguageModelError, LoraOptions,
+    Parameters, Tokenizer,
+};
+use crate::prompt::{PromptError, PromptTemplate};
+use crate::tuning::TuneError;
+
+impl From<LanguageModelError> for StageError {
+    fn from(error: LanguageModelError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<PromptError> for StageError {
+    fn from(error: PromptError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<TuneError> for StageError {
+    fn from(error: TuneError) -> Self {
+        match error {
+            TuneError::Cancelled { .. } => Self::Cancelled,
+            error => Self::other(error),
+        }
+    }
+}
+
+/// The name under which the hub's models are handed on: a small file in place of a folder.
+pub(super) const REFERENCE: &str = "backbone.json";
+
+/// A model of the hub, pinned to a commit: what a key needs to know, without its gigabytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reference {
+    /// `owner/name`.
+    pub(super) repository: String,
+    /// The commit.
+    pub(super) commit: String,
+}
+
+/// A backbone in memory.
+pub(super) struct Loaded {
+    pub(super) configuration: Configuration,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) weights: Arc<Weights>,
+    /// Of all its tensors.
+    pub(super) digest: Digest,
+    /// What adapters call it: `owner/name`, or a folder's name.
+    pub(super) name: String,
+}
+
+impl Loaded {
+    /// Reads the input `backbone`.
+    pub(super) fn open(context: &StageContext) -> Result<Self, StageError> {
+        let input = context.input("backbone")?;
+        let (folder, name) = locate(input)?;
+        let backbone = Backbone::open(&folder)?;
+        let digest = backbone.weights.digest()?;
+        let tensors = backbone.weights.all_f32()?;
+        let weights = Weights::new(&backbone.configuration, tensors)?;
+        Ok(Self {
+            configuration: backbone.configuration,
+            tokenizer: backbone.tokenizer,
+            weights: Arc::new(weights),
+            digest,
+            name,
+        })
+    }
+
+    /// A model on these weights.
+    pub(super) fn model(&self, trainable: Trainable) -> Result<Decoder, StageError> {
+        Ok(Decoder::new(
+            self.configuration.clone(),
+            Arc::clone(&self.weights),
+            trainable,
+        )?)
+    }
+
+    /// The model with an adapter, or bare.
+    pub(super) fn with_adapter(&self, adapter: Option<Adapter>) -> Result<Decoder, StageError> {
+        self.model(match adapter {
+            None => Trainable::Nothing,
+            Some(adapter) => Trainable::Adapter {
+                options: adapter.options,
+                values: adapter.parameters,
+            },
+        })
+    }
+
+    /// Reads an adapter folder and refuses one that was not made for this backbone.
+    pub(super) fn adapter(&self, input: &InputArtifact) -> Result<Adapter, StageError> {
+        let adapter = Adapter::read(&input.path)?;
+        adapter.check_against(&self.configuration)?;
+        adapter.check_base(self.digest)?;
+        if adapter.is_untrained() {
+            return Err(StageError::input(format!(
+                "the adapter `{}` is untrained: all its B matrices are zero, so it changes nothing",
+                input.origin
+            ))
+            .with_help("save it after training; with PEFT: model.save_pretrained(FOLDER)"));
+        }
+        Ok(adapter)
+    }
+
+    /// An adapter as it is stored.
+    pub(super) fn stored(&self, options: &LoraOptions, parameters: &Parameters) -> Adapter {
+        Adapter {
+            options: options.clone(),
+            parameters: parameters.clone(),
+            base: self.name.clone(),
+            base_digest: Some(self.digest),
+        }
+    }
+}
+
+/// The folder of a backbone and what adapters call it.
+fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
+    if input.path.is_dir() {
+        let last = input.origin.trim_end_matches('/').rsplit('/').next();
+        return Ok((input.path.clone(), last.unwrap_or_default().to_owned()));
+    }
+    let bytes = fs::read(&input.path).map_err(StageError::io("read", &input.path))?;
+    let reference: Reference = serde_json::from_slice(&bytes).map_err(|_| {
+        StageError::input(format!("`{}` is not a model folder", input.origin)).with_help(
+            "a backbone is a folder with config.json, tokenizer.json and model.safetensors",
+        )
+    })?;
+    let model = HubModel {
+        name: reference.repository,
+        revision: reference.commit,
+    };
+    let found = HubCache::from_environment()?.get(&model, &mut |_, _, _| {})?;
+    Ok((found.folder, model.name))
+}
+
+/// The prompt template of the input `template`.
+pub(super) fn template(context: &StageContext) -> Result<PromptTemplate, StageError> {
+    let input = context.input("template")?;
+    let text = fs::read_to_string(&input.path).map_err(StageError::io("read", &input.path))?;
+    Ok(PromptTemplate::parse(&input.origin, &text)?)
+}
+
+/// The adapter of the input `adapter`, if one is connected.
+pub(super) fn adapter_input(context: &StageContext) -> Option<&InputArtifact> {
+    context.inputs("adapter").first()
+}
+
+/// Puts mappings over one another, later ones over earlier ones; anything that is no mapping
+/// replaces the whole, for [`super::StageKind::check`] to say why it cannot be.
+pub(super) fn layered(layers: impl IntoIterator<Item = Value>) -> Value {
+    let mut below = Value::Object(Map::new());
+    for layer in layers {
+        match (&mut below, layer) {
+            (Value::Object(below), Value::Object(above)) => below.extend(above),
+            (_, Value::Null) => {}
+            (below, above) => *below = above,
+        }
+    }
+    below
+}
+
+/// Settings as they are once read, or as written with what is wrong with them.
+///
+/// A stage's parameters are made complete before they are checked, so what cannot be read has to
+/// be kept until then.
+#[derive(Debug, Clone)]
+pub(super) enum Read<T> {
+    Good(T),
+    Bad(Value),
+}
+
+impl<T: serde::de::DeserializeOwned> Read<T> {
+    pub(super) fn from_value(value: Value) -> Self {
+        match serde_json::from_value(value.clone()) {
+            Ok(good) => Self::Good(good),
+            Err(_) => Self::Bad(value),
+        }
+    }
+
+    /// The settings, or the path of what is wrong below `name`, and why.
+    pub(super) fn good(&self, name: &str) -> Result<&T, (String, String)> {
+        match self {
+            Self::Good(good) => Ok(good),
+            Self::Bad(value) => {
+                let error = serde_path_to_error::deserialize::<_, T>(value);
+                let (path, message) = match error {
+                    Ok(_) => (String::new(), "cannot be read".to_owned()),
+                    Err(error) => (error.path().to_string(), error.inner().to_string()),
+                };
+                if path.is_empty() || path == "." {
+                    Err((name.to_owned(), message))
+                } else {
+                    Err((format!("{name}.{path}"), message))
+                }
+            }
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Read<T> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Good(good) => good.serialize(serializer),
+            Self::Bad(value) => value.serialize(serializer),
+        }
+    }
+}
+
+impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Read<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from_value)
+    }
+}
+
+/// An empty mapping: no settings.
+pub(super) fn nothing() -> Value {
+    Value::Object(Map::new())
+}

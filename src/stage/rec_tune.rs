@@ -1,0 +1,196 @@
+//! `rec_tune`: trains a LoRA adapter on samples (paper §2.2, the second stage of TALLRec).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::codec::write_predictions;
+use super::language_model::{Loaded, adapter_input, template};
+use super::train_recommender::predictions;
+use super::tuned::{Tuning, write_course, write_summary};
+use super::tuning_params::{Both, Complete, ValidationSize, Written};
+use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
+use crate::base::Lane;
+use crate::data::Sample;
+use crate::metric::plausible::suspicions;
+use crate::prompt::Encoder;
+use crate::tuning::{Answers, Example, Question, SelectBy, TuneOptions, Validation};
+
+/// Trains a LoRA adapter on samples.
+#[derive(Debug)]
+pub struct RecTune;
+
+/// Parameters of [`RecTune`].
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(with = "Written")]
+pub struct Params(#[serde(deserialize_with = "complete")] Complete);
+
+fn complete<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Complete, D::Error> {
+    Written::deserialize(deserializer)
+        .map(|written| Complete::new(written, &TuneOptions::default()))
+}
+
+impl StageKind for RecTune {
+    type Params = Params;
+
+    const NAME: &'static str = "rec_tune";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Trains a LoRA adapter on samples: the question whether a user \
+                                   will like something, answered by yes or no.";
+    const INPUTS: &'static [InputDeclaration] = &[
+        InputDeclaration::one("backbone", "model folder in the form of Hugging Face"),
+        InputDeclaration::one("template", "prompt template in alpaca-lora's form"),
+        InputDeclaration::one("train", "samples to learn from"),
+        InputDeclaration::many("valid", "samples that choose the checkpoint"),
+        InputDeclaration::optional("adapter", "adapter to start from"),
+    ];
+    const SKIP: &'static [&'static str] = &["resources"];
+
+    fn outputs(params: &Params) -> Vec<OutputDeclaration> {
+        let mut outputs = vec![
+            OutputDeclaration::new("model", "adapter"),
+            OutputDeclaration::new("curve", "curve.parquet"),
+            OutputDeclaration::new("plot", "curve.png"),
+            OutputDeclaration::new("valid", "valid.parquet"),
+            OutputDeclaration::new("summary", "summary.json"),
+        ];
+        if params.0.tensorboard {
+            outputs.push(OutputDeclaration::new("tensorboard", "tensorboard"));
+        }
+        outputs
+    }
+
+    fn lane(_params: &Params) -> Lane {
+        Lane::Accelerator
+    }
+
+    fn check(params: &Params) -> Result<(), (String, String)> {
+        params.0.check()
+    }
+
+    fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
+        let params = &params.0;
+        let (options, lora) = params.read()?;
+        let loaded = Loaded::open(context)?;
+        let template = template(context)?;
+        let start = adapter_input(context)
+            .map(|input| loaded.adapter(input))
+            .transpose()?;
+        let train_samples = samples::read(context.input("train")?)?;
+        let valid_samples = validation(params, options, train_samples.len(), context)?;
+
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, params.limit());
+        let mut train = Vec::with_capacity(train_samples.len());
+        for sample in &train_samples {
+            train.extend(encoder.sample(sample)?);
+        }
+        let fitted_train = encoder.fitted();
+        let needs_texts = options.select_by == SelectBy::Loss;
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, params.limit());
+        let (mut questions, mut texts): (Vec<Question>, Vec<Example>) = (Vec::new(), Vec::new());
+        for sample in &valid_samples {
+            let question = encoder.question(sample)?.question;
+            if needs_texts {
+                match encoder.sample(sample)? {
+                    Some(text) => texts.push(text),
+                    // Its answer was cut away: there is no loss to be had from it.
+                    None => continue,
+                }
+            }
+            questions.push(question);
+        }
+        let [yes, no] = encoder.answers().ok_or_else(|| {
+            StageError::input("there are no validation samples")
+                .with_help("connect samples to the input `valid`")
+        })?;
+        for (what, fitted) in [("training", fitted_train), ("validation", encoder.fitted())] {
+            if let Some(sentence) = fitted.sentence(params.cutoff_length) {
+                context.emitter().warn(format!("{what}: {sentence}"));
+            }
+        }
+        context.check_cancelled()?;
+        let begins_with = start.as_ref().map(|adapter| adapter.b_norm());
+        let tuning = Tuning {
+            loaded: &loaded,
+            start,
+            lora,
+            train: &train,
+            validation: Validation::Questions {
+                questions: &questions,
+                answers: Answers { yes, no },
+                texts: &texts,
+            },
+            options,
+            resources: params.resources.good("resources").map_err(not_checked)?,
+            output: "model",
+        };
+        let (tuned, b_norm) = tuning.run(context)?;
+        write_course(context, &tuned, params.tensorboard)?;
+        let validated = tuned.validation.clone().unwrap_or_default();
+        let rows: Vec<Sample> = validated
+            .rows
+            .iter()
+            .filter_map(|row| valid_samples.get(*row).cloned())
+            .collect();
+        let predictions = predictions(&rows, &validated.scores);
+        for suspicion in suspicions(&predictions, true) {
+            let emitter = context.emitter();
+            emitter.warn(format!("validation rows: {suspicion}"));
+        }
+        write_predictions(context.output("valid")?, &predictions).map_err(StageError::other)?;
+        write_summary(
+            context,
+            &json!({
+                "train_rows": train.len(),
+                "valid_rows": rows.len(),
+                "valid_auc": validated.auc,
+                "valid_loss": validated.loss,
+                "steps": tuned.steps,
+                "total_steps": tuned.total_steps,
+                "chosen_step": tuned.chosen_step,
+                "best_step": tuned.best_step,
+                "stopped_early": tuned.stopped_early,
+                "tokens": tuned.tokens,
+                "answer_tokens": {"yes": yes, "no": no},
+                "backbone": loaded.digest.hex(),
+                "starts_from_adapter": begins_with.is_some(),
+                "b_norm": b_norm,
+                "fitted": {"train": fitted_train, "valid": encoder.fitted()},
+                "warnings": tuned.warnings,
+            }),
+        )
+    }
+}
+
+/// The validation samples that fidelity leaves, those that are looked at drawn by the training.
+fn validation(
+    params: &Complete,
+    options: &TuneOptions,
+    train_rows: usize,
+    context: &StageContext,
+) -> Result<Vec<Sample>, StageError> {
+    let sets = context.inputs("valid");
+    let sets = match params.fidelity.both {
+        Both::Both => sets,
+        Both::First => sets.get(..1).unwrap_or(sets),
+    };
+    let mut all = Vec::new();
+    for set in sets {
+        all.extend(samples::read(set)?);
+    }
+    if params.fidelity.validation_size == ValidationSize::K {
+        let most = options.max_validation_rows.unwrap_or(train_rows);
+        let mut random = crate::base::Random::new(options.seed, "rec_tune/validation");
+        let mut chosen = random.permutation(all.len());
+        chosen.truncate(most.min(train_rows));
+        chosen.sort_unstable();
+        all = chosen.into_iter().map(|at| all[at].clone()).collect();
+    }
+    Ok(all)
+}
+
+/// Parameters are checked before a stage runs; should they not be, this says so.
+pub(super) fn not_checked((field, message): (String, String)) -> StageError {
+    StageError::input(format!("{field}: {message}"))
+}
