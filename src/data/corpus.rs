@@ -5,17 +5,22 @@ use serde::Deserialize;
 use super::error::DataError;
 use super::source::Source;
 
-#[derive(Deserialize)]
-struct Line {
-    text: String,
+/// A text, and the part of the curriculum it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Document {
+    /// The text.
+    pub text: String,
+    /// Phases are learnt one after the other, the lowest first; 0 where none is said.
+    #[serde(default)]
+    pub phase: u32,
 }
 
-/// Reads a corpus: JSON lines with a `text` each (the form of Hugging Face data sets; other fields
-/// are passed over), or plain text with one document a line. Empty documents are left out.
+/// Reads a corpus: JSON lines with a `text` each and perhaps a `phase` (the form of Hugging Face
+/// data sets; other fields are passed over), or plain text with one document a line. Empty documents are left out.
 ///
 /// # Errors
 /// If the file cannot be read, is not UTF-8, a line of JSON has no `text`, or nothing is in it.
-pub fn read_corpus(source: &Source) -> Result<Vec<String>, DataError> {
+pub fn read_corpus(source: &Source) -> Result<Vec<Document>, DataError> {
     let bytes = source.read()?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()]
@@ -32,7 +37,7 @@ pub fn read_corpus(source: &Source) -> Result<Vec<String>, DataError> {
             continue;
         }
         let document = if is_json {
-            let read: Line = serde_json::from_str(line).map_err(|error| {
+            serde_json::from_str(line).map_err(|error| {
                 source
                     .at(
                         number as u64 + 1,
@@ -40,12 +45,14 @@ pub fn read_corpus(source: &Source) -> Result<Vec<String>, DataError> {
                         format!("not an object with a `text`: {error}"),
                     )
                     .with_help("every line is {\"text\": \"…\"}")
-            })?;
-            read.text
+            })?
         } else {
-            line.to_owned()
+            Document {
+                text: line.to_owned(),
+                phase: 0,
+            }
         };
-        if !document.trim().is_empty() {
+        if !document.text.trim().is_empty() {
             documents.push(document);
         }
     }
@@ -69,11 +76,20 @@ mod tests {
         let read = |text: &str| {
             let path = folder.path().join("corpus");
             fs::write(&path, text).expect("write");
-            read_corpus(&Source::named(&path, "corpus.jsonl"))
+            let read = read_corpus(&Source::named(&path, "corpus.jsonl"))?;
+            let parts = read.into_iter().map(|one| (one.text, one.phase));
+            Ok::<_, DataError>(parts.collect::<Vec<(String, u32)>>())
         };
-        assert_eq!(read("one\n\n two \n").expect("plain"), ["one", " two "]);
-        let json = "{\"text\": \"a\\nb\", \"id\": 1}\n{\"text\": \"\"}\n{\"text\": \"c\"}\n";
-        assert_eq!(read(json).expect("json"), ["a\nb", "c"]);
+        assert_eq!(
+            read("one\n\n two \n").expect("plain"),
+            [("one".into(), 0), (" two ".into(), 0)]
+        );
+        let json =
+            "{\"text\": \"a\\nb\", \"id\": 1}\n{\"text\": \"\"}\n{\"text\": \"c\", \"phase\": 2}\n";
+        assert_eq!(
+            read(json).expect("json"),
+            [("a\nb".into(), 0), ("c".into(), 2)]
+        );
         let error = read("{\"text\": \"a\"}\n{\"txt\": \"b\"}\n").expect_err("no text");
         assert!(error.to_string().starts_with("corpus.jsonl:2:"), "{error}");
         assert!(read(" \n").is_err());

@@ -1,6 +1,9 @@
 //! `pretrain`: makes a small language model from a corpus, tokenizer and all.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,14 +14,15 @@ use super::samples::{source, write_json};
 use super::tuned::{train, write_course};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
-use crate::data::corpus::read_corpus;
-use crate::language_model::decoder::{Decoder, Trainable, fresh_weights};
+use crate::data::corpus::{Document, read_corpus};
+use crate::language_model::decoder::{Decoder, Trainable, Weights, fresh_weights};
 use crate::language_model::{
-    Backbone, Configuration, Family, LanguageModel, NumberType, RopeScaling, Tokenizer,
+    Backbone, Configuration, Family, LanguageModel, NumberType, Parameter, Parameters, RopeScaling,
+    Tokenizer,
 };
 use crate::tuning::{
     Evaluate, Example, Keep, LossOn, Reduction, Resources, Schedule, SelectBy, Task, TuneOptions,
-    Validation,
+    Tuned, Validation,
 };
 
 /// Makes a small language model from a corpus.
@@ -252,15 +256,16 @@ impl StageKind for Pretrain {
         let shape = &params.shape;
         let options = params.settings.good("settings").map_err(not_checked)?;
         let resources = params.resources.good("resources").map_err(not_checked)?;
-        let mut texts = Vec::new();
+        let mut corpus = Vec::new();
         for input in context.inputs("corpus") {
-            texts.extend(read_corpus(&source(input))?);
+            corpus.extend(read_corpus(&source(input))?);
         }
-        let tokenizer = Tokenizer::train_bpe(texts.iter(), shape.vocabulary_size)?;
+        let texts = corpus.iter().map(|document| &document.text);
+        let tokenizer = Tokenizer::train_bpe(texts, shape.vocabulary_size)?;
         context.check_cancelled()?;
         let configuration = shape.configuration(tokenizer.vocabulary_size());
-        let train_rows = documents(&texts, &tokenizer, shape.context_length)?;
-        let tokens: usize = train_rows.iter().map(|row| row.tokens.len()).sum();
+        let phases = phases(&corpus, &tokenizer, shape.context_length)?;
+        let tokens: usize = phases.iter().flatten().map(|row| row.tokens.len()).sum();
         if tokens < 16 * shape.context_length {
             return Err(StageError::input(format!(
                 "the corpus has {tokens} tokens, too few to learn a language from"
@@ -271,37 +276,34 @@ impl StageKind for Pretrain {
                 shape.context_length
             )));
         }
-        let weights = fresh_weights(&configuration, options.seed);
-        let mut model = Decoder::new(
-            configuration.clone(),
-            std::sync::Arc::new(weights),
-            Trainable::Everything,
-        )?;
-        let tuned = train(
-            context,
-            &mut model,
-            &Task {
-                train: &train_rows,
-                validation: Validation::None,
-                dropout: 0.0,
-                base: "from scratch",
-            },
-            options,
-            resources,
-        )?;
+        let mut learner = Learner {
+            weights: fresh_weights(&configuration, options.seed)
+                .iter()
+                .map(|(name, values)| (name.to_owned(), values.to_vec()))
+                .collect(),
+            configuration: configuration.clone(),
+            known: BTreeSet::new(),
+        };
+        let mut course: Option<Tuned> = None;
+        for (number, rows) in phases.iter().enumerate() {
+            let folder = context.partial().map(|all| all.join(number.to_string()));
+            let tuned = learner.learn(context, rows, (options, resources), folder.as_deref())?;
+            match &mut course {
+                None => course = Some(tuned),
+                Some(course) => append(course, tuned),
+            }
+        }
+        let Some(tuned) = course else {
+            return Err(StageError::input("there is nothing to learn from"));
+        };
+        let parameters = learner.parameters();
         let folder = context.output("backbone")?;
         fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
         let number_type = match shape.stored_as {
             StoredAs::F16 => NumberType::F16,
             StoredAs::F32 => NumberType::F32,
         };
-        Backbone::write(
-            folder,
-            &configuration,
-            model.parameters(),
-            number_type,
-            &tokenizer,
-        )?;
+        Backbone::write(folder, &configuration, &parameters, number_type, &tokenizer)?;
         // Read back as everybody else will.
         Backbone::open(folder)?.weights.all_f32()?;
         write_course(context, "Pretraining", &tuned, params.tensorboard)?;
@@ -310,10 +312,10 @@ impl StageKind for Pretrain {
         write_json(
             context.output("summary")?,
             &json!({
-                "documents": texts.len(),
-                "rows": train_rows.len(),
+                "documents": corpus.len(),
+                "phases": phases.iter().map(Vec::len).collect::<Vec<_>>(),
                 "corpus_tokens": tokens,
-                "parameters": model.parameters().count(),
+                "parameters": parameters.count(),
                 "vocabulary_size": configuration.vocabulary_size,
                 "steps": tuned.steps,
                 "tokens": tuned.tokens,
@@ -329,16 +331,18 @@ fn not_checked((field, message): (String, String)) -> StageError {
     StageError::input(format!("{field}: {message}"))
 }
 
-/// Every document between the tokens that begin and end a text, cut into rows where it is longer.
-fn documents(
-    texts: &[String],
+/// The rows of each phase: every document between the tokens that begin and end a text, cut where
+/// it is longer.
+fn phases(
+    corpus: &[Document],
     tokenizer: &Tokenizer,
     context_length: usize,
-) -> Result<Vec<Example>, StageError> {
-    let mut rows = Vec::with_capacity(texts.len());
-    for text in texts {
-        let mut tokens = tokenizer.encode(text, true)?;
+) -> Result<Vec<Vec<Example>>, StageError> {
+    let mut phases: BTreeMap<u32, Vec<Example>> = BTreeMap::new();
+    for document in corpus {
+        let mut tokens = tokenizer.encode(&document.text, true)?;
         tokens.extend(tokenizer.eos());
+        let rows = phases.entry(document.phase).or_default();
         for piece in tokens.chunks(context_length) {
             if piece.len() > 1 {
                 rows.push(Example {
@@ -348,5 +352,125 @@ fn documents(
             }
         }
     }
-    Ok(rows)
+    phases.retain(|_, rows| !rows.is_empty());
+    Ok(phases.into_values().collect())
+}
+
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
+/// A model whose vocabulary grows with what it reads.
+///
+/// In each phase it has the tokens alone that were met so far. With all of them from the start,
+/// Adam pushes the embeddings of a thousand unused tokens, which have no other gradient than
+/// "not this one", all in one direction, and small models then stay on the plateau of counting
+/// likes (measured, see decision 0008).
+struct Learner {
+    configuration: Configuration,
+    weights: BTreeMap<String, Vec<f32>>,
+    known: BTreeSet<u32>,
+}
+
+impl Learner {
+    fn learn(
+        &mut self,
+        context: &StageContext,
+        rows: &[Example],
+        options: (&TuneOptions, &Resources),
+        folder: Option<&Path>,
+    ) -> Result<Tuned, StageError> {
+        self.known.extend(rows.iter().flat_map(|row| &row.tokens));
+        let number: BTreeMap<u32, u32> = self.known.iter().copied().zip(0..).collect();
+        let rows: Vec<Example> = rows
+            .iter()
+            .map(|row| Example {
+                tokens: row
+                    .tokens
+                    .iter()
+                    .filter_map(|token| number.get(token).copied())
+                    .collect(),
+                answer_start: row.answer_start,
+            })
+            .collect();
+        let hidden = self.configuration.hidden_size;
+        let mut known = self.weights.clone();
+        if let Some(all) = self.weights.get(EMBEDDING) {
+            let rows = self.known.iter().map(|token| *token as usize * hidden);
+            let some = rows.flat_map(|start| &all[start..start + hidden]).copied();
+            known.insert(EMBEDDING.to_owned(), some.collect());
+        }
+        let configuration = Configuration {
+            vocabulary_size: self.known.len(),
+            ..self.configuration.clone()
+        };
+        let weights = Arc::new(Weights::new(&configuration, known)?);
+        let base = format!("{} tokens known", self.known.len());
+        let mut model = Decoder::new(configuration, weights, Trainable::Everything)?;
+        let task = Task {
+            train: &rows,
+            validation: Validation::None,
+            dropout: 0.0,
+            base: &base,
+        };
+        let tuned = train(context, &mut model, &task, options, folder)?;
+        for (name, learnt) in model.parameters().iter() {
+            let Some(values) = self.weights.get_mut(name) else {
+                continue;
+            };
+            if name == EMBEDDING {
+                for (token, row) in self.known.iter().zip(learnt.values.chunks(hidden)) {
+                    let start = *token as usize * hidden;
+                    values[start..start + hidden].copy_from_slice(row);
+                }
+            } else {
+                values.clone_from(&learnt.values);
+            }
+        }
+        Ok(tuned)
+    }
+
+    /// The whole model. Tokens that were never met get the mean embedding of those that were, so
+    /// that nothing is said about them.
+    fn parameters(mut self) -> Parameters {
+        let hidden = self.configuration.hidden_size;
+        if let Some(values) = self.weights.get_mut(EMBEDDING) {
+            let mut mean = vec![0.0_f64; hidden];
+            for token in &self.known {
+                let row = &values[*token as usize * hidden..][..hidden];
+                for (sum, value) in mean.iter_mut().zip(row) {
+                    *sum += f64::from(*value) / self.known.len() as f64;
+                }
+            }
+            for (token, row) in values.chunks_mut(hidden).enumerate() {
+                if !self.known.contains(&(token as u32)) {
+                    for (value, mean) in row.iter_mut().zip(&mean) {
+                        *value = *mean as f32;
+                    }
+                }
+            }
+        }
+        let shapes: BTreeMap<String, Vec<usize>> =
+            self.configuration.tensors().into_iter().collect();
+        let all = self.weights.into_iter().map(|(name, values)| {
+            let shape = shapes.get(&name).cloned().unwrap_or_default();
+            (name, Parameter::new(shape, values))
+        });
+        Parameters::new(all.collect())
+    }
+}
+
+/// Puts the course of a phase behind that of those before.
+fn append(course: &mut Tuned, next: Tuned) {
+    let (steps, tokens, epochs) = (course.steps, course.tokens, course.epochs);
+    course.curve.extend(next.curve.into_iter().map(|mut point| {
+        point.step += steps;
+        point.tokens += tokens;
+        point.epoch += epochs;
+        point
+    }));
+    course.steps += next.steps;
+    course.total_steps += next.total_steps;
+    course.epochs += next.epochs;
+    course.tokens += next.tokens;
+    course.chosen_step = course.steps;
+    course.warnings.extend(next.warnings);
 }

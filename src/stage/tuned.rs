@@ -54,8 +54,8 @@ impl Tuning<'_> {
                 dropout: self.lora.dropout,
                 base: &base,
             },
-            self.options,
-            self.resources,
+            (self.options, self.resources),
+            context.partial(),
         )?;
         let folder = context.output(self.output)?;
         fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
@@ -71,8 +71,8 @@ pub(super) fn train(
     context: &StageContext,
     model: &mut dyn LanguageModel,
     task: &Task<'_>,
-    options: &TuneOptions,
-    resources: &Resources,
+    (options, resources): (&TuneOptions, &Resources),
+    folder: Option<&Path>,
 ) -> Result<Tuned, StageError> {
     let mut observer = Reporting { context };
     let tuned = tune(
@@ -82,7 +82,7 @@ pub(super) fn train(
         resources,
         &mut Hooks {
             observer: &mut observer,
-            folder: context.partial(),
+            folder,
         },
     )?;
     for warning in &tuned.warnings {

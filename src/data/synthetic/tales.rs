@@ -156,7 +156,7 @@ impl Phase {
     }
 }
 
-/// Writes the corpus, one `{"text": …}` a line in the order of the phases, and the held-out
+/// Writes the corpus, one `{"text": …, "phase": …}` a line in the order of the phases, and the held-out
 /// questions, one `{"prompt": …, "answers": [like, dislike], "label": …}` a line.
 ///
 /// # Errors
@@ -166,7 +166,8 @@ pub fn write_tales(corpus: &Path, probe: &Path, options: &TalesOptions) -> Resul
         for (number, phase) in options.phases.iter().enumerate() {
             let mut random = Random::new(options.seed, &format!("synthetic/tales/{number}"));
             for _ in 0..phase.documents {
-                writeln!(sink, "{}", json!({ "text": phase.document(&mut random) }))?;
+                let text = phase.document(&mut random);
+                writeln!(sink, "{}", json!({ "text": text, "phase": number }))?;
             }
         }
         Ok(())

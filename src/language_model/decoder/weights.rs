@@ -192,8 +192,12 @@ pub fn fresh_adapter(
     Parameters::new(all)
 }
 
-/// A new backbone as transformers draws it: matrices normal with deviation 0.02, norms one,
-/// biases zero. Every tensor has a random stream of its own, named after it.
+/// A new backbone: embeddings and head normal with deviation 0.1, other matrices with
+/// 1 / √inputs, norms one, biases zero. Every tensor has a random stream of its own, named after
+/// it.
+///
+/// transformers draws all matrices with 0.02, which suits a hidden width of some thousands; at 64
+/// attention would begin with next to no differences between tokens.
 #[must_use]
 pub fn fresh_weights(configuration: &Configuration, seed: u64) -> Weights {
     let tensors = configuration.tensors().into_iter().map(|(name, shape)| {
@@ -203,9 +207,14 @@ pub fn fresh_weights(configuration: &Configuration, seed: u64) -> Weights {
         } else if shape.len() == 1 {
             vec![0.0; count]
         } else {
+            let vocabulary = name.contains("embed_tokens") || name.contains("lm_head");
+            let deviation = match shape.last() {
+                Some(inputs) if !vocabulary => 1.0 / (*inputs as f64).sqrt(),
+                _ => 0.1,
+            };
             let mut random = Random::new(seed, &name);
             (0..count)
-                .map(|_| (random.normal() * 0.02) as f32)
+                .map(|_| (random.normal() * deviation) as f32)
                 .collect()
         };
         (name, Arc::new(values))
