@@ -37,6 +37,10 @@ pub use tune::{Hooks, Task, Tuned, tune};
 pub use validation::{Answers, Validated, Validation, yes_probability};
 
 #[cfg(test)]
+mod case;
+#[cfg(test)]
 mod double;
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod tests;
