@@ -123,7 +123,9 @@ fn grid(vocabulary: Vocabulary) -> Value {
         let about = match axis {
             "k" => "Training samples (shots). A range doubles: 1..256 is 1, 2, 4 … 256.",
             "seed" => "Seeds of draws and of training.",
-            "variant" => "Of TALLRec: AT, RT, AT+RT. Belongs under the method.",
+            "variant" => {
+                "Of TALLRec: base (nothing tuned), AT, RT, AT+RT. Belongs under the method."
+            }
             "domain" => "Train and test on the same domain: movie, book.",
             "train" => "Domain to train on: movie, book, both.",
             "test" => "Domain to test on: movie, book.",

@@ -287,7 +287,12 @@ impl StageKind for Pretrain {
         let mut course: Option<Tuned> = None;
         for (number, rows) in phases.iter().enumerate() {
             let folder = context.partial().map(|all| all.join(number.to_string()));
-            let tuned = learner.learn(context, rows, (options, resources), folder.as_deref())?;
+            // The learning rate comes down once, at the end of the last phase.
+            let mut options = options.clone();
+            if number + 1 < phases.len() {
+                options.schedule = Schedule::Constant;
+            }
+            let tuned = learner.learn(context, rows, (&options, resources), folder.as_deref())?;
             match &mut course {
                 None => course = Some(tuned),
                 Some(course) => append(course, tuned),

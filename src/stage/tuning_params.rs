@@ -14,7 +14,7 @@ use crate::tuning::{Keep, LossOn, Reduction, Resources, SelectBy, TuneOptions};
 /// When a training is validated, in the words of `fidelity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum EvaluateEvery {
+pub(super) enum EvaluateEvery {
     /// After every epoch.
     Epoch,
     /// By the released script's rule.
@@ -24,7 +24,7 @@ pub enum EvaluateEvery {
 /// What the seed decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SeedDecides {
+pub(super) enum SeedDecides {
     /// The draw of samples and the training.
     Everything,
     /// The draw alone; the training's own seed stays what `settings` say, 42 by default.
@@ -34,7 +34,7 @@ pub enum SeedDecides {
 /// How many validation rows a training looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ValidationSize {
+pub(super) enum ValidationSize {
     /// All.
     #[default]
     Full,
@@ -45,7 +45,7 @@ pub enum ValidationSize {
 /// Which validation sets a training on both domains looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Both {
+pub(super) enum Both {
     /// All that are connected.
     #[default]
     Both,
@@ -56,7 +56,7 @@ pub enum Both {
 /// The experiment's fidelity keys that concern a tuning; those left out change nothing.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Fidelity {
+pub(super) struct Fidelity {
     /// `loss.on`.
     #[serde(skip_serializing)]
     loss_on: Option<LossOn>,
@@ -108,7 +108,7 @@ impl Fidelity {
 /// Parameters of a tuning as people write them.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Written {
+pub(super) struct Written {
     /// Drives initial values, the order of rows and dropout, unless fidelity `seed: draw` says
     /// that it only draws samples.
     #[serde(default)]
@@ -147,7 +147,7 @@ fn cutoff_length() -> usize {
 
 /// Parameters of a tuning after defaults.
 #[derive(Debug, Clone, Serialize)]
-pub struct Complete {
+pub(super) struct Complete {
     pub(super) fidelity: Fidelity,
     pub(super) lora: Read<LoraOptions>,
     pub(super) settings: Read<TuneOptions>,
