@@ -12,7 +12,7 @@ use super::{Store, store};
 use crate::base::StageKey;
 
 /// Unfinished work that nobody came back to for this long is garbage.
-const KEPT: Duration = Duration::from_secs(14 * 24 * 3600);
+const KEPT: Duration = Duration::from_hours(14 * 24);
 
 impl Store {
     /// Where a stage keeps unfinished work; the folder need not exist.

@@ -110,7 +110,7 @@ impl StageKind for RecTune {
             }
         }
         context.check_cancelled()?;
-        let begins_with = start.as_ref().map(|adapter| adapter.b_norm());
+        let starts_from_adapter = start.is_some();
         let tuning = Tuning {
             loaded: &loaded,
             start,
@@ -154,7 +154,7 @@ impl StageKind for RecTune {
                 "tokens": tuned.tokens,
                 "answer_tokens": {"yes": yes, "no": no},
                 "backbone": loaded.digest.hex(),
-                "starts_from_adapter": begins_with.is_some(),
+                "starts_from_adapter": starts_from_adapter,
                 "b_norm": b_norm,
                 "fitted": {"train": fitted_train, "valid": encoder.fitted()},
                 "warnings": tuned.warnings,
