@@ -273,7 +273,12 @@ mod tests {
         let below = Axis::around([-0.3, 0.1].into_iter(), 5.0, 0.0);
         assert!(below.ticks().any(|value| below.label(value) == "0.0"));
         let one = Axis::around([0.0, 1.0].into_iter(), 8.0, 1.0);
-        assert_eq!(one.ticks().map(|value| one.label(value)).collect::<String>(), "01");
+        assert_eq!(
+            one.ticks()
+                .map(|value| one.label(value))
+                .collect::<String>(),
+            "01"
+        );
         for values in [vec![], vec![f64::NAN], vec![0.5], vec![0.0]] {
             let axis = Axis::around(values.into_iter(), 5.0, 0.0);
             assert!(

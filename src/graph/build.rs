@@ -357,6 +357,21 @@ impl<'e> Builder<'e> {
                 }
                 continue;
             }
+            if sources.len() > 1 && takes_one(kind, &input.name) && input.sources.len() > 1 {
+                self.diagnostics.error_with_help(
+                    "graph::input",
+                    input.span,
+                    format!(
+                        "input `{}` of `{}` takes one artifact, and {} are connected for {}",
+                        input.name,
+                        template.name,
+                        sources.len(),
+                        self.grid.describe(environment.cell)
+                    ),
+                    "of the alternatives in the list only one may exist for a cell",
+                );
+                return None;
+            }
             inputs.push(NodeInput {
                 name: input.name.clone(),
                 sources,
@@ -783,6 +798,14 @@ impl<'e> Builder<'e> {
         }
         found
     }
+}
+
+/// Whether an input takes no more than one artifact.
+fn takes_one(kind: &dyn ErasedStage, input: &str) -> bool {
+    kind.inputs()
+        .iter()
+        .find(|declared| declared.name == input)
+        .is_some_and(|declared| matches!(declared.arity, Arity::One | Arity::Optional))
 }
 
 /// A text that two instances share if and only if they are the same stage: same kind, parameters

@@ -149,7 +149,12 @@ fn check_case(case: &Case, kinds: &[&'static dyn ErasedStage], diagnostics: &mut
             );
             continue;
         };
-        if !matches!(declaration.arity, Arity::Many | Arity::AnyNumber) && input.sources.len() > 1 {
+        // Of several optional ones only one may exist for a cell; that is seen when it is built.
+        let alternatives = input.sources.iter().all(|source| source.optional);
+        if !matches!(declaration.arity, Arity::Many | Arity::AnyNumber)
+            && input.sources.len() > 1
+            && !alternatives
+        {
             diagnostics.error(
                 "graph::input",
                 input.span,

@@ -124,7 +124,7 @@ impl StageKind for AlpacaTune {
             output: "adapter",
         };
         let (tuned, b_norm) = tuning.run(context)?;
-        write_course(context, &tuned, params.tensorboard)?;
+        write_course(context, "Alpaca tuning", &tuned, params.tensorboard)?;
         write_summary(
             context,
             &json!({

@@ -304,7 +304,7 @@ impl StageKind for Pretrain {
         )?;
         // Read back as everybody else will.
         Backbone::open(folder)?.weights.all_f32()?;
-        write_course(context, &tuned, params.tensorboard)?;
+        write_course(context, "Pretraining", &tuned, params.tensorboard)?;
         let quarter = (tuned.curve.len() / 4).max(1);
         let last = &tuned.curve[tuned.curve.len().saturating_sub(quarter)..];
         write_json(

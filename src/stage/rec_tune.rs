@@ -126,7 +126,7 @@ impl StageKind for RecTune {
             output: "model",
         };
         let (tuned, b_norm) = tuning.run(context)?;
-        write_course(context, &tuned, params.tensorboard)?;
+        write_course(context, "Rec-tuning", &tuned, params.tensorboard)?;
         let validated = tuned.validation.clone().unwrap_or_default();
         let rows: Vec<Sample> = validated
             .rows

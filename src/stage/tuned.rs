@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::StageContext;
 use super::StageError;
+use super::codec::event_file::write_event_file;
+use super::codec::training_curve::{write_training_curve, write_training_picture};
 use super::language_model::Loaded;
 use super::samples::write_json;
 use crate::language_model::decoder::{Decoder, Trainable, fresh_adapter};
@@ -183,9 +185,22 @@ pub(super) fn write_summary(
 /// Writes the course of a training: a table, a picture, and event files if they are asked for.
 pub(super) fn write_course(
     context: &StageContext,
+    title: &str,
     tuned: &Tuned,
     tensorboard: bool,
 ) -> Result<(), StageError> {
-    let _ = (context, tuned, tensorboard);
+    write_training_curve(context.output("curve")?, &tuned.curve).map_err(StageError::other)?;
+    write_training_picture(
+        context.output("plot")?,
+        title,
+        &tuned.curve,
+        tuned.chosen_step,
+    )
+    .map_err(StageError::other)?;
+    if tensorboard {
+        let folder = context.output("tensorboard")?;
+        fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
+        write_event_file(folder, &tuned.curve).map_err(StageError::other)?;
+    }
     Ok(())
 }

@@ -111,6 +111,9 @@ pub struct TuneOptions {
     pub loss_on: LossOn,
     /// How the cross-entropies of a step become one loss.
     pub reduction: Reduction,
+    /// A new order of the rows in every epoch; without it they come as they are given, which is
+    /// how a curriculum is learnt.
+    pub shuffle: bool,
     /// Rows of similar length into one step, as transformers' `LengthGroupedSampler` does.
     pub group_by_length: bool,
     /// Compute the beginning that all rows share once for all rows of a pass. Faster; dropout on
@@ -147,6 +150,7 @@ impl Default for TuneOptions {
             micro_batch_size: 32,
             loss_on: LossOn::Whole,
             reduction: Reduction::MicroMean,
+            shuffle: true,
             group_by_length: false,
             shared_prefix: false,
             seed: 42,

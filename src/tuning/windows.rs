@@ -33,6 +33,7 @@ impl Place {
 #[derive(Debug)]
 pub struct Windows {
     lengths: Vec<usize>,
+    shuffled: bool,
     grouped: bool,
     batch: usize,
     seed: u64,
@@ -75,6 +76,7 @@ impl Windows {
         }
         Ok(Self {
             lengths: rows.iter().map(|row| row.tokens.len()).collect(),
+            shuffled: options.shuffle,
             grouped: options.group_by_length,
             batch: options.batch_size,
             seed: options.seed,
@@ -148,8 +150,12 @@ impl Windows {
     }
 
     fn order(&self, epoch: usize) -> Vec<usize> {
-        let mut random = Random::new(self.seed, &format!("tune/order/{epoch}"));
-        let order = random.permutation(self.lengths.len());
+        let order = if self.shuffled {
+            let mut random = Random::new(self.seed, &format!("tune/order/{epoch}"));
+            random.permutation(self.lengths.len())
+        } else {
+            (0..self.lengths.len()).collect()
+        };
         if self.grouped {
             group_by_length(&order, &self.lengths, self.batch)
         } else {
@@ -205,6 +211,23 @@ mod tests {
         (0..windows.total())
             .map(|step| windows.window(step).iter().map(Vec::len).collect())
             .collect()
+    }
+
+    #[test]
+    fn without_shuffling_rows_come_as_given() {
+        let options = TuneOptions {
+            batch_size: 2,
+            epochs: 2,
+            reduction: Reduction::TokenMean,
+            shuffle: false,
+            ..TuneOptions::default()
+        };
+        let mut windows = Windows::new(&rows(&[3; 4]), &options).expect("rows");
+        let order: Vec<usize> = (0..4)
+            .flat_map(|step| windows.window(step).concat())
+            .map(|at| at.row)
+            .collect();
+        assert_eq!(order, [0, 1, 2, 3, 0, 1, 2, 3]);
     }
 
     #[test]

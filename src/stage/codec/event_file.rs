@@ -110,7 +110,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
         state ^= u32::from(*byte);
         for _ in 0..8 {
             let low = state & 1;
-            state = state >> 1 ^ 0x82f6_3b78 * low;
+            state = (state >> 1) ^ (0x82f6_3b78 * low);
         }
     }
     !state
@@ -156,9 +156,6 @@ mod tests {
         let read = |name: &str| {
             let folder = folder.path().join(name);
             write_event_file(&folder, &curve).expect("written");
-            if let Ok(keep) = std::env::var("KEEP_PICTURES") {
-                write_event_file(&Path::new(&keep).join("events"), &curve).expect("kept");
-            }
             fs::read(folder.join("events.out.tfevents.0.runner")).expect("bytes")
         };
         let bytes = read("one");

@@ -234,9 +234,6 @@ mod tests {
             write_training_picture(&path, "rec_tune, K = 64, seed 0", &curve(steps), 150)
                 .expect("drawn");
             assert!(fs::read(&path).expect("bytes").starts_with(b"\x89PNG"));
-            if let Ok(keep) = std::env::var("KEEP_PICTURES") {
-                fs::copy(&path, Path::new(&keep).join(format!("curve_{steps}.png"))).expect("kept");
-            }
         }
     }
 }
