@@ -32,6 +32,10 @@ pub fn exp(x: f32) -> f32 {
 
 /// 1 / (1 + e⁻ˣ).
 #[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "must be compiled with its caller's features"
+)]
 #[must_use]
 pub fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))

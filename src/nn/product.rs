@@ -363,7 +363,9 @@ pub fn product(
             }
             let tasks = (m * columns * depth / TASK).clamp(1, m.div_ceil(MR));
             if tasks == 1 {
-                places.into_iter().for_each(|place| arch.dispatch(place));
+                for place in places {
+                    arch.dispatch(place);
+                }
             } else {
                 places
                     .into_par_iter()

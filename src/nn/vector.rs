@@ -3,11 +3,35 @@
 //! Reductions go through sixteen running sums that are added in a fixed order, and no
 //! multiplication is fused with an addition, so the numbers are the same with any width.
 
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::activation::{exp, sigmoid};
 
 const LANES: usize = 16;
+
+/// Makes a function whose body is compiled once for every width of vectors.
+///
+/// A closure would do, but a large one is not inlined, and then it is compiled for the narrowest.
+macro_rules! wide {
+    ($(#[$meta:meta])* fn $name:ident<'a>($($argument:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
+        $(#[$meta])*
+        pub fn $name<'a>($($argument: $type),*) -> $out {
+            struct Kernel<'a> {
+                $($argument: $type),*
+            }
+            impl<'a> WithSimd for Kernel<'a> {
+                type Output = $out;
+
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, _: S) -> $out {
+                    let Self { $($argument),* } = self;
+                    $body
+                }
+            }
+            Arch::new().dispatch(Kernel { $($argument),* })
+        }
+    };
+}
 
 /// How many rows of this width make one task: a fixed amount of work, so that the split never
 /// depends on the number of threads.
@@ -53,38 +77,46 @@ fn sum_of_products(left: &[f32], right: &[f32]) -> f32 {
     reduce(lanes)
 }
 
-/// Σ left · right, over the shorter of the two.
-#[must_use]
-pub fn dot(left: &[f32], right: &[f32]) -> f32 {
-    Arch::new().dispatch(|| sum_of_products(left, right))
+wide! {
+    /// Σ left · right, over the shorter of the two.
+    fn dot<'a>(left: &'a [f32], right: &'a [f32]) -> f32 {
+        sum_of_products(left, right)
+    }
 }
 
-/// `into += from`.
-pub fn add(into: &mut [f32], from: &[f32]) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// `into += from`.
+    fn add<'a>(into: &'a mut [f32], from: &'a [f32]) -> () {
         for (into, from) in into.iter_mut().zip(from) {
             *into += from;
         }
-    });
+    }
 }
 
-/// `numbers *= factor`.
-pub fn scale(numbers: &mut [f32], factor: f32) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// `numbers *= factor`.
+    fn scale<'a>(numbers: &'a mut [f32], factor: f32) -> () {
         for number in numbers {
             *number *= factor;
         }
-    });
+    }
 }
 
-/// `out = x · inverse ∘ weight` for rows of `weight.len()`, with
-/// `inverse = 1 / √(mean x² + ε)` of each row.
-///
-/// # Shapes
-/// `out, x [T, H], inverse [T], weight [H]`.
-pub fn rms_norm(out: &mut [f32], inverse: &mut [f32], x: &[f32], weight: &[f32], epsilon: f32) {
-    let width = weight.len().max(1);
-    Arch::new().dispatch(|| {
+wide! {
+    /// `out = x · inverse ∘ weight` for rows of `weight.len()`, with
+    /// `inverse = 1 / √(mean x² + ε)` of each row.
+    ///
+    /// # Shapes
+    /// `out, x [T, H], inverse [T], weight [H]`.
+    fn rms_norm<'a>(
+        out: &'a mut [f32],
+        inverse: &'a mut [f32],
+        x: &'a [f32],
+        weight: &'a [f32],
+        epsilon: f32,
+    ) -> () {
+        let width = weight.len().max(1);
+
         let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((out, x), inverse) in rows.zip(inverse) {
             let mean = sum_of_products(x, x) / width as f32;
@@ -93,37 +125,44 @@ pub fn rms_norm(out: &mut [f32], inverse: &mut [f32], x: &[f32], weight: &[f32],
                 *out = x * *inverse * weight;
             }
         }
-    });
+    }
 }
 
-/// The same with `inverse` known.
-pub fn rms_norm_again(out: &mut [f32], inverse: &[f32], x: &[f32], weight: &[f32]) {
-    let width = weight.len().max(1);
-    Arch::new().dispatch(|| {
+wide! {
+    /// The same with `inverse` known.
+    fn rms_norm_again<'a>(
+        out: &'a mut [f32],
+        inverse: &'a [f32],
+        x: &'a [f32],
+        weight: &'a [f32],
+    ) -> () {
+        let width = weight.len().max(1);
+
         let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
         for ((out, x), inverse) in rows.zip(inverse) {
             for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
                 *out = x * inverse * weight;
             }
         }
-    });
+    }
 }
 
-/// Adds to `for_x` what comes back through an RMS norm, and to `for_weight`, if it is not empty,
-/// the gradient of its weight.
-///
-/// # Shapes
-/// `for_x, gradient, x [T, H], inverse [T], weight, for_weight [H]`.
-pub fn rms_norm_backward(
-    for_x: &mut [f32],
-    for_weight: &mut [f32],
-    gradient: &[f32],
-    x: &[f32],
-    inverse: &[f32],
-    weight: &[f32],
-) {
-    let width = weight.len().max(1);
-    Arch::new().dispatch(|| {
+wide! {
+    /// Adds to `for_x` what comes back through an RMS norm, and to `for_weight`, if it is not empty,
+    /// the gradient of its weight.
+    ///
+    /// # Shapes
+    /// `for_x, gradient, x [T, H], inverse [T], weight, for_weight [H]`.
+    fn rms_norm_backward<'a>(
+        for_x: &'a mut [f32],
+        for_weight: &'a mut [f32],
+        gradient: &'a [f32],
+        x: &'a [f32],
+        inverse: &'a [f32],
+        weight: &'a [f32],
+    ) -> () {
+        let width = weight.len().max(1);
+
         let rows = gradient.chunks_exact(width).zip(x.chunks_exact(width));
         for (((gradient, x), inverse), for_x) in
             rows.zip(inverse).zip(for_x.chunks_exact_mut(width))
@@ -151,21 +190,21 @@ pub fn rms_norm_backward(
                 *for_weight += gradient * x * inverse;
             }
         }
-    });
+    }
 }
 
-/// `out = gate · σ(gate) ∘ up`.
-pub fn swiglu(out: &mut [f32], gate: &[f32], up: &[f32]) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// `out = gate · σ(gate) ∘ up`.
+    fn swiglu<'a>(out: &'a mut [f32], gate: &'a [f32], up: &'a [f32]) -> () {
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
             *out = gate * sigmoid(*gate) * up;
         }
-    });
+    }
 }
 
-/// Replaces `gate` and `up` by their gradients, `gradient` being that of `gate · σ(gate) ∘ up`.
-pub fn swiglu_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// Replaces `gate` and `up` by their gradients, `gradient` being that of `gate · σ(gate) ∘ up`.
+    fn swiglu_backward<'a>(gate: &'a mut [f32], up: &'a mut [f32], gradient: &'a [f32]) -> () {
         for ((gate, up), gradient) in gate.iter_mut().zip(up).zip(gradient) {
             let open = sigmoid(*gate);
             let silu = *gate * open;
@@ -173,7 +212,7 @@ pub fn swiglu_backward(gate: &mut [f32], up: &mut [f32], gradient: &[f32]) {
             *gate = gradient * *up * slope;
             *up = gradient * silu;
         }
-    });
+    }
 }
 
 /// Turns a head's rows by the angles of their positions: the pair (i, i + D/2) by angle i, and
@@ -196,50 +235,49 @@ fn turn(row: &mut [f32], cosine: &[f32], sine: &[f32], direction: f32, factor: f
     }
 }
 
-/// [`turn`] for many rows; row r is turned by the angles of `positions[r]`.
-///
-/// # Shapes
-/// `rows [T, D], cosine, sine [P, D/2]` with P above every position.
-pub fn rotate(
-    rows: &mut [f32],
-    size: usize,
-    positions: &[usize],
-    angles: (&[f32], &[f32]),
-    direction: f32,
-    factor: f32,
-) {
-    let half = size / 2;
-    let (cosine, sine) = angles;
-    Arch::new().dispatch(|| {
+wide! {
+    /// [`turn`] for many rows; row r is turned by the angles of `positions[r]`.
+    ///
+    /// # Shapes
+    /// `rows [T, D], cosine, sine [P, D/2]` with P above every position.
+    fn rotate<'a>(
+        rows: &'a mut [f32],
+        size: usize,
+        positions: &'a [usize],
+        angles: (&'a [f32], &'a [f32]),
+        direction: f32,
+        factor: f32,
+    ) -> () {
+        let half = size / 2;
+        let (cosine, sine) = angles;
+
         for (row, position) in rows.chunks_exact_mut(size.max(1)).zip(positions) {
             let at = position * half..(position + 1) * half;
             if let (Some(cosine), Some(sine)) = (cosine.get(at.clone()), sine.get(at)) {
                 turn(row, cosine, sine, direction, factor);
             }
         }
-    });
+    }
 }
 
-/// Turns scores into e^score / Σ e^score and returns ln Σ e^score.
-#[must_use]
-pub fn softmax(scores: &mut [f32]) -> f32 {
-    Arch::new().dispatch(|| {
+wide! {
+    /// Turns scores into e^score / Σ e^score and returns ln Σ e^score.
+    fn softmax<'a>(scores: &'a mut [f32]) -> f32 {
         let (most, sum) = exponentials(scores);
         let factor = 1.0 / sum;
         for score in scores.iter_mut() {
             *score *= factor;
         }
         most + sum.ln()
-    })
+    }
 }
 
-/// ln Σ e^score.
-#[must_use]
-pub fn log_sum_exp(scores: &mut [f32]) -> f32 {
-    Arch::new().dispatch(|| {
+wide! {
+    /// ln Σ e^score.
+    fn log_sum_exp<'a>(scores: &'a mut [f32]) -> f32 {
         let (most, sum) = exponentials(scores);
         most + sum.ln()
-    })
+    }
 }
 
 /// Replaces scores by e^(score − largest); returns the largest and the sum.
@@ -280,34 +318,35 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
     (most, reduce(sums))
 }
 
-/// Replaces scores by e^(score − `log_sum`): the softmax again, from what it returned.
-pub fn softmax_again(scores: &mut [f32], log_sum: f32) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// Replaces scores by e^(score − `log_sum`): the softmax again, from what it returned.
+    fn softmax_again<'a>(scores: &'a mut [f32], log_sum: f32) -> () {
         for score in scores {
             *score = exp(*score - log_sum);
         }
-    });
+    }
 }
 
-/// `gradient = chance ∘ (gradient − along)`: back through a softmax, `along` being Σ of the
-/// products.
-pub fn softmax_backward(gradient: &mut [f32], chance: &[f32], along: f32) {
-    Arch::new().dispatch(|| {
+wide! {
+    /// `gradient = chance ∘ (gradient − along)`: back through a softmax, `along` being Σ of the
+    /// products.
+    fn softmax_backward<'a>(gradient: &'a mut [f32], chance: &'a [f32], along: f32) -> () {
         for (gradient, chance) in gradient.iter_mut().zip(chance) {
             *gradient = chance * (*gradient - along);
         }
-    });
+    }
 }
 
-/// `out = x / (1 − rate)` where the hash of (key, channel) is at least `rate`, else 0.
-///
-/// Counter-based: the numbers dropped are a pure function of `key`, so they need not be kept for
-/// the way back.
-pub fn drop_out(out: &mut [f32], x: &[f32], key: u64, rate: f32) {
-    let keep = 1.0 / (1.0 - rate);
-    let threshold = (f64::from(rate) * f64::from(u32::MAX)) as u32;
-    let (low, high) = (key as u32, (key >> 32) as u32);
-    Arch::new().dispatch(|| {
+wide! {
+    /// `out = x / (1 − rate)` where the hash of (key, channel) is at least `rate`, else 0.
+    ///
+    /// Counter-based: the numbers dropped are a pure function of `key`, so they need not be kept for
+    /// the way back.
+    fn drop_out<'a>(out: &'a mut [f32], x: &'a [f32], key: u64, rate: f32) -> () {
+        let keep = 1.0 / (1.0 - rate);
+        let threshold = (f64::from(rate) * f64::from(u32::MAX)) as u32;
+        let (low, high) = (key as u32, (key >> 32) as u32);
+
         for (channel, (out, x)) in out.iter_mut().zip(x).enumerate() {
             *out = if hash(channel as u32, low, high) >= threshold {
                 x * keep
@@ -315,15 +354,16 @@ pub fn drop_out(out: &mut [f32], x: &[f32], key: u64, rate: f32) {
                 0.0
             };
         }
-    });
+    }
 }
 
-/// Adds what comes back through [`drop_out`].
-pub fn drop_out_backward(for_x: &mut [f32], gradient: &[f32], key: u64, rate: f32) {
-    let keep = 1.0 / (1.0 - rate);
-    let threshold = (f64::from(rate) * f64::from(u32::MAX)) as u32;
-    let (low, high) = (key as u32, (key >> 32) as u32);
-    Arch::new().dispatch(|| {
+wide! {
+    /// Adds what comes back through [`drop_out`].
+    fn drop_out_backward<'a>(for_x: &'a mut [f32], gradient: &'a [f32], key: u64, rate: f32) -> () {
+        let keep = 1.0 / (1.0 - rate);
+        let threshold = (f64::from(rate) * f64::from(u32::MAX)) as u32;
+        let (low, high) = (key as u32, (key >> 32) as u32);
+
         for (channel, (for_x, gradient)) in for_x.iter_mut().zip(gradient).enumerate() {
             *for_x += if hash(channel as u32, low, high) >= threshold {
                 gradient * keep
@@ -331,7 +371,7 @@ pub fn drop_out_backward(for_x: &mut [f32], gradient: &[f32], key: u64, rate: f3
                 0.0
             };
         }
-    });
+    }
 }
 
 /// Two rounds of multiply and shift (the constants of Wellons' `lowbias32`), keyed between.
