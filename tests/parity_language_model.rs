@@ -1,5 +1,10 @@
 //! Logits and scores of tiny models against those of transformers and PEFT.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at what it does not expect"
+)]
+
 mod tiny_models;
 
 use std::sync::Arc;
