@@ -42,6 +42,8 @@ pub struct Phase {
     pub listed: Vec<usize>,
     /// Share of tales with the verdict right behind what it is about: `Horror yes, War no.`
     pub direct: f64,
+    /// Share of tales in the plainest words, always the same: NAME loved A, B. NAME hated C.
+    pub plain: f64,
     /// Share of titles whose words are all of one genre.
     pub pure: f64,
     /// Share of tales about people as people are: more or less easily pleased, with tastes of
@@ -61,6 +63,7 @@ impl Default for Phase {
             dated: 1.0,
             listed: vec![2, 4],
             direct: 0.0,
+            plain: 0.0,
             pure: 1.0,
             moody: 0.0,
         }
@@ -120,6 +123,7 @@ impl Phase {
             ("facts", self.facts),
             ("instructions", self.instructions),
             ("direct", self.direct),
+            ("plain", self.plain),
             ("pure", self.pure),
             ("moody", self.moody),
         ];

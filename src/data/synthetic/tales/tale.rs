@@ -192,8 +192,19 @@ pub(super) fn tale(random: &mut Random, phase: &Phase) -> Tale {
     }
     random.shuffle(&mut liked);
     random.shuffle(&mut disliked);
-    let (opening, question) = opening(random, name, &liked, &disliked);
-    let direct = random.uniform() < phase.direct;
+    let plain = random.uniform() < phase.plain;
+    let (opening, question) = if plain {
+        let list = |things: &[String]| match things {
+            [] => "nothing".to_owned(),
+            things => things.join(", "),
+        };
+        let (liked, disliked) = (list(&liked), list(&disliked));
+        let text = format!("{name} loved {liked}. {name} hated {disliked}. ");
+        (text, SENTENCES[0].2)
+    } else {
+        opening(random, name, &liked, &disliked)
+    };
+    let direct = plain || random.uniform() < phase.direct;
     let (answers, between, end) = if direct {
         ([" yes", " no"], ", ", ".")
     } else if random.below(2) == 0 {
