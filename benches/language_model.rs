@@ -13,14 +13,14 @@
 //! `tiny_tune`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use runner::base::clock;
 use runner::language_model::decoder::{fresh_adapter, fresh_weights};
 use runner::language_model::{
     Batch, Configuration, Decoder, Dropout, Family, LanguageModel, LoraOptions, Pass, RopeScaling,
-    Sequence, Target, Trainable, Weights,
+    Sequence, Target, Trainable, WeightFiles, Weights,
 };
 use runner::nn::matrix::{Matrix, Write};
 use runner::nn::product::product;
@@ -85,27 +85,6 @@ fn peak_memory() -> f64 {
     number.unwrap_or(0.0) / 1024.0
 }
 
-fn config(folder: &Path) -> Result<Configuration, Failure> {
-    let config: Value = serde_json::from_slice(&std::fs::read(folder.join("config.json"))?)?;
-    let number = |key: &str| {
-        config[key]
-            .as_u64()
-            .map(|value| value as usize)
-            .ok_or("sizes")
-    };
-    let heads = number("num_attention_heads")?;
-    Ok(Configuration {
-        hidden_size: number("hidden_size")?,
-        intermediate_size: number("intermediate_size")?,
-        layers: number("num_hidden_layers")?,
-        heads,
-        key_value_heads: number("num_key_value_heads")?,
-        head_size: number("hidden_size")? / heads,
-        vocabulary_size: number("vocab_size")?,
-        ..tiny()
-    })
-}
-
 fn tiny() -> Configuration {
     Configuration {
         family: Family::Llama,
@@ -127,19 +106,6 @@ fn tiny() -> Configuration {
         mlp_bias: false,
         query_key_norm: false,
     }
-}
-
-fn weights(folder: &Path, configuration: &Configuration) -> Result<Weights, Failure> {
-    let bytes = std::fs::read(folder.join("model.safetensors"))?;
-    let file = safetensors::SafeTensors::deserialize(&bytes)?;
-    let tensors = file.tensors().into_iter().map(|(name, tensor)| {
-        let (fours, _) = tensor.data().as_chunks::<4>();
-        (
-            name,
-            fours.iter().map(|four| f32::from_le_bytes(*four)).collect(),
-        )
-    });
-    Ok(Weights::new(configuration, tensors.collect())?)
 }
 
 fn batch(rows: &[Vec<u32>]) -> Batch {
@@ -218,11 +184,18 @@ fn run(options: &Options) -> Result<(), Failure> {
     let Options { size, case, .. } = options;
     let folder = options.dir.join(size);
     let small = case.starts_with("tiny");
-    let configuration = if small { tiny() } else { config(&folder)? };
+    let configuration = if small {
+        tiny()
+    } else {
+        Configuration::read(&folder)?
+    };
     let weights = if small {
         fresh_weights(&configuration, 1)
     } else {
-        weights(&folder, &configuration)?
+        Weights::new(
+            &configuration,
+            WeightFiles::open(&folder, &configuration)?.all_f32()?,
+        )?
     };
     let lora = LoraOptions::default();
     let values = fresh_adapter(&configuration, &lora, 1);

@@ -64,6 +64,10 @@ fn every_shipped_experiment_can_be_planned() {
     let folder = tempfile::tempdir().expect("folder");
     for entry in fs::read_dir("experiments").expect("experiments") {
         let path = entry.expect("entry").path();
+        // The models that experiments start from lie beside them.
+        if path.is_dir() {
+            continue;
+        }
         let output = Command::new(env!("CARGO_BIN_EXE_runner"))
             .arg("plan")
             .arg(&path)

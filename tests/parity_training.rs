@@ -69,7 +69,7 @@ fn flat(parameters: &Parameters, part: &str, gradient: bool) -> Vec<f32> {
 fn file(name: &str, part: &str) -> Vec<f32> {
     let all = tensors(&folder("train").join(name)).into_iter();
     let all = all.filter(|(name, _)| name.contains(part));
-    all.flat_map(|(_, (_, values))| values).collect()
+    all.flat_map(|(_, values)| values).collect()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{CliError, Exit, output};
-use crate::recommender::{PLANNED, RECOMMENDERS};
+use crate::recommender::{LANGUAGE_MODEL, PLANNED, RECOMMENDERS};
 use crate::spec::{fidelity, schema};
 use crate::stage::STAGES;
 use crate::study::vocabulary;
@@ -65,6 +65,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, CliError> {
                     })
                 })
                 .collect();
+            list.push(json!({
+                "method": LANGUAGE_MODEL,
+                "summary": "A language model, tuned with LoRA: variants base, AT, RT, AT+RT; see \
+                            the kinds alpaca_tune, rec_tune and score for its settings.",
+            }));
             list.extend(
                 PLANNED
                     .iter()

@@ -270,7 +270,11 @@ fn tile<S: Simd, const NV: usize>(
 ) -> [[S::f32s; NV]; MR] {
     let (panel, _) = S::as_simd_f32s(panel);
     let (panel, _) = panel.as_chunks::<NV>();
-    let rows = rows.map(|row| &row[..panel.len()]);
+    // Of the panel's length, so that no bounds are checked below.
+    let mut rows = rows;
+    for row in &mut rows {
+        *row = &row[..panel.len()];
+    }
     let mut sums = [[simd.splat_f32s(0.0); NV]; MR];
     for (at, columns) in panel.iter().enumerate() {
         for (row, sums) in rows.iter().zip(&mut sums) {

@@ -35,6 +35,10 @@ pub const RECOMMENDERS: &[&dyn Recommender] = &[
 /// Methods of the paper's tables that are known by name and not built yet.
 pub const PLANNED: &[&str] = &["caser", "sasrec", "dros", "gru_bert", "dros_bert"];
 
+/// The method that is no recommender here but a language model: stages of its own tune and score
+/// it, where a pipeline has them.
+pub const LANGUAGE_MODEL: &str = "tallrec";
+
 /// Finds a method by name.
 ///
 /// # Errors
