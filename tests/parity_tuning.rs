@@ -16,7 +16,7 @@ use runner::tuning::{
     Schedule, Silent, StepDone, Task, TuneOptions, Validation, step, tune,
 };
 use serde_json::Value;
-use tiny_models::{MODELS, adapter, apart, configuration, folder, json, parameters, weights};
+use tiny_models::{adapter, apart, configuration, folder, json, parameters, weights};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().expect("a number")
@@ -54,7 +54,6 @@ fn learning_rates() {
 fn compare(pass_tokens: usize) {
     let trajectories = json(&folder("train/trajectories.json"));
     let base = trajectories["base"].as_str().expect("a name");
-    assert!(MODELS.contains(&base));
     let configuration = configuration(base);
     let shared = Arc::new(Weights::new(&configuration, weights(base)).expect("complete"));
     let examples = examples(&trajectories);

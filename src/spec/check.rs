@@ -94,6 +94,39 @@ impl Experiment {
                 && vocabulary.methods.contains(&entry.key.as_str())
             {
                 check_unused_settings(entry, vocabulary, diagnostics);
+            } else if own.contains(&entry.key) {
+                self.check_own_settings(entry, diagnostics);
+            }
+        }
+    }
+
+    /// Settings of a method that the pipeline itself builds: those no stage refers to would be
+    /// passed over in silence.
+    fn check_own_settings(&self, entry: &Entry, diagnostics: &mut Diagnostics) {
+        let prefix = format!("settings.{}.", entry.key);
+        let mut known: Vec<String> = self
+            .pipeline
+            .references()
+            .iter()
+            .filter_map(|reference| {
+                let written = reference.written();
+                let rest = written.strip_prefix(&prefix)?;
+                rest.split('.').next().map(str::to_owned)
+            })
+            .collect();
+        known.sort();
+        known.dedup();
+        if known.is_empty() {
+            return;
+        }
+        for own in entry.value.as_map().unwrap_or_default() {
+            if !known.contains(&own.key) {
+                diagnostics.error_with_help(
+                    "spec::setting",
+                    own.span,
+                    format!("`{}` is not a setting of `{}`", own.key, entry.key),
+                    suggestion(&own.key, known.iter().map(String::as_str)),
+                );
             }
         }
     }
