@@ -16,7 +16,7 @@ use runner::tuning::{
     Schedule, Silent, StepDone, Task, TuneOptions, Validation, step, tune,
 };
 use serde_json::Value;
-use tiny_models::{adapter, apart, configuration, folder, json, parameters, weights};
+use tiny_models::{adapter, apart, configuration, folder, json, tensors, weights};
 
 fn number(value: &Value) -> f64 {
     value.as_f64().expect("a number")
@@ -115,10 +115,10 @@ fn compare(pass_tokens: usize) {
             let labels = labels.iter().map(|count| number(count) as usize);
             assert_eq!(targets, labels.sum::<usize>());
         }
-        let wanted = parameters(&folder("train").join(format!("{name}.final.safetensors")));
+        let wanted = tensors(&folder("train").join(format!("{name}.final.safetensors")));
         for (parameter, found) in model.parameters().iter() {
             let wanted = wanted.get(parameter).expect("the same names");
-            let most = apart(&found.values, &wanted.values);
+            let most = apart(&found.values, wanted);
             assert!(most < 2e-6, "{name} {parameter}: {most:e}");
         }
     }
