@@ -236,7 +236,7 @@ fn turn(row: &mut [f32], cosine: &[f32], sine: &[f32], direction: f32, factor: f
 }
 
 wide! {
-    /// [`turn`] for many rows; row r is turned by the angles of `positions[r]`.
+    /// `turn` for many rows; row r is turned by the angles of `positions[r]`.
     ///
     /// # Shapes
     /// `rows [T, D], cosine, sine [P, D/2]` with P above every position.

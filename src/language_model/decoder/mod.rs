@@ -1,7 +1,7 @@
 //! The decoder on the CPU: forward and backward by hand over slices, layer by layer.
 //!
-//! Rows of all sequences lie side by side without padding ([`layout`]). A layer keeps what its
-//! way back needs ([`layer`]), or only its input; no gradient is computed of a frozen weight or
+//! Rows of all sequences lie side by side without padding (`layout`). A layer keeps what its
+//! way back needs (`layer`), or only its input; no gradient is computed of a frozen weight or
 //! below the lowest layer that is trained. Work is split into tasks by sizes alone and sums are
 //! made in a fixed order, so the same inputs give the same bytes with any number of threads.
 
