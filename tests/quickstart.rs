@@ -13,7 +13,7 @@ fn run(folder: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
         .args(["run", "experiments/quickstart.yaml", "--json"])
         .args(["--set", "settings.gru4rec.epochs=2"])
         .args(["--set", "settings.tallrec.alpaca_tune.epochs=1"])
-        .args(["--set", "settings.tallrec.rec_tune.epochs=2"])
+        .args(["--set", "settings.tallrec.rec_tune.max_steps=4"])
         .args(["--set", "grid.k=[16, 64]", "--set", "grid.seed=0..1"])
         .arg("--store")
         .arg(folder.join("store"))

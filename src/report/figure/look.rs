@@ -31,7 +31,8 @@ const KNOWN: [(&str, RGBColor, Marker); 7] = [
 ];
 
 /// Markers of a method's variants after the first; the colour stays the method's.
-const VARIANTS: [(&str, Marker, Dashes); 2] = [
+const VARIANTS: [(&str, Marker, Dashes); 3] = [
+    ("base", Marker::Cross, &[2.0, 5.0]),
     ("AT", Marker::Plus, &[2.0, 5.0]),
     ("RT", Marker::Diamond, &[11.0, 5.0]),
 ];
