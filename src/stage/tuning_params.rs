@@ -65,6 +65,7 @@ pub(super) enum EvaluatedRows {
 }
 
 impl EvaluatedRows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
