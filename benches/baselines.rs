@@ -5,7 +5,7 @@
 
 use runner::base::{Random, clock};
 use runner::data::{Domain, Item, Rated, Sample};
-use runner::recommender::{self, FitTask};
+use runner::recommender::{self, FitTask, ScoreTask};
 use runner::train::Silent;
 use serde_json::json;
 
@@ -85,6 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     catalogue: &[],
                     seed: 1,
                     folder: folder.path(),
+                    item_vectors: None,
                 };
                 method.fit(&settings, &task, &mut Silent)?;
             }
@@ -108,11 +109,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             catalogue: &[],
             seed: 1,
             folder: folder.path(),
+            item_vectors: None,
         };
         method.fit(&settings, &task, &mut Silent)?;
         let begun = processor_s(start);
         for _ in 0..REPEATS {
-            method.score(folder.path(), &test)?;
+            method.score(&ScoreTask {
+                folder: folder.path(),
+                samples: &test,
+                item_vectors: None,
+            })?;
         }
         let rows = (test.len() * REPEATS) as f64;
         let per_second = rows / (processor_s(start) - begun);

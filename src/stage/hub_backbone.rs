@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::language_model::{REFERENCE, Reference};
 use super::samples::write_json;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
-use crate::language_model::{Backbone, HubCache, HubModel};
+use crate::language_model::Backbone;
+use crate::model_files::{HubCache, HubModel};
 
 /// Fetches a model of the hub.
 ///

@@ -11,14 +11,20 @@ use super::{InputArtifact, StageContext, StageError};
 use crate::base::Digest;
 use crate::language_model::decoder::{Decoder, Trainable, Weights};
 use crate::language_model::{
-    Adapter, Backbone, Configuration, HubCache, HubModel, LanguageModelError, LoraOptions,
-    Parameters, Tokenizer,
+    Adapter, Backbone, Configuration, LanguageModelError, LoraOptions, Parameters, Tokenizer,
 };
+use crate::model_files::{HubCache, HubModel, ModelFileError};
 use crate::prompt::{PromptError, PromptTemplate};
 use crate::tuning::TuneError;
 
 impl From<LanguageModelError> for StageError {
     fn from(error: LanguageModelError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<ModelFileError> for StageError {
+    fn from(error: ModelFileError) -> Self {
         Self::other(error)
     }
 }
