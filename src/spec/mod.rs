@@ -16,6 +16,7 @@ pub mod mistake;
 pub mod only;
 pub mod overrides;
 pub mod pipeline;
+mod report;
 pub mod scalar;
 pub mod schema;
 pub mod source;
