@@ -24,7 +24,7 @@ pub struct Provenance {
     pub fidelity: BTreeMap<String, String>,
     /// Digests of the samples and of the user's other files, by name.
     pub data: BTreeMap<String, String>,
-    /// The stages, by template and kind.
+    /// The stages, by template, kind and method.
     pub stages: BTreeMap<String, StageRecord>,
 }
 
@@ -34,8 +34,9 @@ pub struct Provenance {
 pub struct StageRecord {
     /// Version of the stage kind, raised when the program makes other bytes from the same input.
     pub version: u32,
-    /// Parameters after defaults by dotted path; each of its values once.
-    pub parameters: BTreeMap<String, Vec<Value>>,
+    /// Parameters after defaults by dotted path, as JSON; where instances differ, each value once,
+    /// in order, with commas between.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// Something of one provenance that is otherwise in another.
@@ -50,28 +51,40 @@ pub struct Change {
 }
 
 impl StageRecord {
-    /// Adds the parameters of one instance.
-    pub fn add(&mut self, parameters: &Value) {
-        self.walk("", parameters);
+    /// What the parameters of several instances have in common, and where they differ.
+    #[must_use]
+    pub fn of<'v>(version: u32, instances: impl IntoIterator<Item = &'v Value>) -> Self {
+        let mut values: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+        for instance in instances {
+            walk("", instance, &mut values);
+        }
+        let parameters = values.into_iter().map(|(path, mut values)| {
+            values.sort_by(|one, two| match (one.as_f64(), two.as_f64()) {
+                (Some(one), Some(two)) => one.total_cmp(&two),
+                _ => one.to_string().cmp(&two.to_string()),
+            });
+            let values: Vec<String> = values.into_iter().map(Value::to_string).collect();
+            (path, values.join(", "))
+        });
+        Self {
+            version,
+            parameters: parameters.collect(),
+        }
     }
+}
 
-    fn walk(&mut self, path: &str, value: &Value) {
-        match value {
-            Value::Object(map) if !map.is_empty() => {
-                for (name, inner) in map {
-                    let dot = if path.is_empty() { "" } else { "." };
-                    self.walk(&format!("{path}{dot}{name}"), inner);
-                }
+fn walk<'v>(path: &str, value: &'v Value, values: &mut BTreeMap<String, Vec<&'v Value>>) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (name, inner) in map {
+                let dot = if path.is_empty() { "" } else { "." };
+                walk(&format!("{path}{dot}{name}"), inner, values);
             }
-            value => {
-                let values = self.parameters.entry(path.to_owned()).or_default();
-                if !values.contains(value) {
-                    values.push(value.clone());
-                    values.sort_by(|one, two| match (one.as_f64(), two.as_f64()) {
-                        (Some(one), Some(two)) => one.total_cmp(&two),
-                        _ => one.to_string().cmp(&two.to_string()),
-                    });
-                }
+        }
+        value => {
+            let known = values.entry(path.to_owned()).or_default();
+            if !known.contains(&value) {
+                known.push(value);
             }
         }
     }
@@ -116,8 +129,7 @@ impl Provenance {
                 record.version.to_string(),
             );
             for (path, values) in &record.parameters {
-                let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-                facts.insert(format!("{stage}: {path}"), values.join(", "));
+                facts.insert(format!("{stage}: {path}"), values.clone());
             }
         }
         facts
@@ -146,13 +158,9 @@ mod tests {
     use serde_json::json;
 
     fn record(rank: u64) -> Provenance {
-        let mut stage = StageRecord {
-            version: 2,
-            ..StageRecord::default()
-        };
-        for seed in [10, 2, 2] {
-            stage.add(&json!({"lora": {"rank": rank}, "seed": seed, "none": {}}));
-        }
+        let instances =
+            [10, 2, 2].map(|seed| json!({"lora": {"rank": rank}, "seed": seed, "none": {}}));
+        let stage = StageRecord::of(2, &instances);
         Provenance {
             program: "runner 0.1.0".to_owned(),
             stages: BTreeMap::from([("train (rec_tune)".to_owned(), stage)]),
@@ -164,8 +172,8 @@ mod tests {
     fn values_of_instances_are_listed_and_a_change_is_named() {
         let (old, new) = (record(8), record(16));
         let parameters = &old.stages["train (rec_tune)"].parameters;
-        assert_eq!(parameters["seed"], [json!(2), json!(10)]);
-        assert_eq!(parameters["none"], [json!({})]);
+        assert_eq!(parameters["seed"], "2, 10");
+        assert_eq!(parameters["none"], "{}");
         assert_eq!(old.changes(&old), []);
         let changes = old.changes(&new);
         assert_eq!(changes.len(), 1);

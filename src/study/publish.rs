@@ -10,6 +10,7 @@ use super::collect::Collected;
 use super::compare::compare;
 use super::{Study, StudyError};
 use crate::base::Digest;
+use crate::graph::StageNode;
 use crate::report::{ReportInput, Selection, write_all};
 use crate::results::provenance::{Provenance, StageRecord};
 
@@ -118,19 +119,30 @@ fn uses_real_data(study: &Study) -> bool {
 
 /// What the results were made from, for whoever compares them with others.
 fn record(study: &Study, data: &BTreeMap<String, String>) -> Provenance {
-    let mut stages: BTreeMap<String, StageRecord> = BTreeMap::new();
+    let mut nodes: BTreeMap<String, Vec<&StageNode>> = BTreeMap::new();
     for node in study.graph.graph.node_weights() {
-        let name = format!("{} ({})", node.template, node.kind.name());
-        let record = stages.entry(name).or_default();
-        record.version = node.kind.version();
-        record.add(&node.params);
+        // Two methods' parameters of one name are two things.
+        let method = node
+            .params
+            .get("method")
+            .and_then(serde_json::Value::as_str);
+        let method = method
+            .map(|method| format!(", {method}"))
+            .unwrap_or_default();
+        let name = format!("{} ({}{method})", node.template, node.kind.name());
+        nodes.entry(name).or_default().push(node);
     }
+    let stages = nodes.into_iter().map(|(name, nodes)| {
+        let version = nodes.first().map_or(0, |node| node.kind.version());
+        let parameters = nodes.iter().map(|node| &node.params);
+        (name, StageRecord::of(version, parameters))
+    });
     Provenance {
         program: format!("runner {}", env!("CARGO_PKG_VERSION")),
         pipeline: study.experiment.pipeline.name.clone(),
         fidelity: study.experiment.fidelity.clone(),
         data: data.clone(),
-        stages,
+        stages: stages.collect(),
     }
 }
 
