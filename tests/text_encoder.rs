@@ -15,7 +15,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use runner::base::Random;
+use runner::data::catalogue::catalogue;
+use runner::data::{Domain, Item, Rated, Sample};
+use runner::recommender::sequence::{ItemVectors, item_key};
+use runner::recommender::{self, FitTask, ScoreTask};
 use runner::text_encoder::{EmbedOptions, Pooling, RandomEncoder, TextEncoder, WordPieces};
+use runner::train::Silent;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
@@ -231,11 +237,11 @@ fn what_is_not_a_whole_bert_is_refused_by_name() {
 }
 
 /// Runs the script; whether it ran.
-fn python(arguments: &[&Path]) -> bool {
+fn python(what: &str, arguments: &[&Path]) -> bool {
     let interpreter = std::env::var("RUNNER_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = Command::new(&interpreter)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/text_encoder_interop.py"))
-        .arg("check")
+        .arg(what)
         .args(arguments)
         .env("HF_HUB_OFFLINE", "1")
         .output();
@@ -289,7 +295,7 @@ fn transformers_loads_what_we_make_and_we_read_what_it_saves() {
     let expected = folder.path().join("expected.json");
     fs::write(&expected, ours(&made, &titles, 24, 1e-5).to_string()).expect("write");
     let pickled = folder.path().join("pickled");
-    if python(&[&made, &expected, &pickled]) {
+    if python("check", &[&made, &expected, &pickled]) {
         assert!(pickled.join("pytorch_model.bin").exists());
         assert_eq!(
             embed(&pickled, &titles, Pooling::Cls, 24),
@@ -315,5 +321,103 @@ fn another_encoder_agrees_with_transformers() {
     let expected = folder.path().join("expected.json");
     // Twelve layers of numbers around one.
     fs::write(&expected, ours(&encoder, &titles, 64, 1e-4).to_string()).expect("write");
-    python(&[&encoder, &expected]);
+    python("check", &[&encoder, &expected]);
+}
+
+/// Samples over a few films with titles of their own; of the targets some are of no catalogue.
+fn samples(rows: u32) -> Vec<Sample> {
+    let mut random = Random::new(3, "samples");
+    let film = |number: usize| Item {
+        id: number.to_string(),
+        title: format!("Film of {} words {number}", number % 5),
+        maker: None,
+    };
+    (0..rows)
+        .map(|row| Sample {
+            row,
+            domain: Domain::Movie,
+            user: None,
+            time: None,
+            history: (0..random.below(13))
+                .map(|_| Rated {
+                    item: film(random.below(20)),
+                    liked: random.uniform() < 0.5,
+                })
+                .collect(),
+            target: film(random.below(20)),
+            label: random.uniform() < 0.5,
+            instruction: String::new(),
+            input: String::new(),
+            output: String::new(),
+        })
+        .collect()
+}
+
+#[test]
+fn networks_with_text_vectors_score_as_pytorch_does() {
+    let (train, valid) = (samples(24), samples(30));
+    let folder = tempfile::tempdir().expect("folder");
+    let encoder = folder.path().join("encoder");
+    let catalogue = catalogue(train.iter().chain(&valid));
+    let titles: Vec<&str> = catalogue
+        .iter()
+        .map(|one| one.item.title.as_str())
+        .collect();
+    RandomEncoder::default()
+        .write(&encoder, titles.iter().copied())
+        .expect("write");
+    let numbers = embed(&encoder, &titles, Pooling::Mean, 32);
+    let keys: Vec<String> = catalogue
+        .iter()
+        .map(|one| item_key(one.domain, &one.item))
+        .collect();
+    let path = folder.path().join("vectors.safetensors");
+    ItemVectors::write(&path, 64, &keys, &numbers.concat()).expect("write");
+    let vectors = ItemVectors::read(&path).expect("read");
+    for name in ["gru_bert", "dros_bert"] {
+        let method = recommender::find(name).expect("built");
+        let model = folder.path().join(name);
+        let task = FitTask {
+            train: &train,
+            valid: &valid,
+            catalogue: &catalogue,
+            seed: 1,
+            folder: &model,
+            item_vectors: Some(&vectors),
+        };
+        // Four layers, as the paper's; large steps, so that scores differ.
+        let settings = json!({"hidden_size": 24, "epochs": 12, "learning_rate": 0.02});
+        method.fit(&settings, &task, &mut Silent).expect("fits");
+        let mut asked = valid.clone();
+        for (sample, unknown) in asked.iter_mut().zip(["a", "b"]) {
+            // Items of no catalogue.
+            sample.target.id = unknown.to_owned();
+            if let Some(first) = sample.history.first_mut() {
+                first.item.id = unknown.to_owned();
+            }
+        }
+        let scores = method
+            .score(&ScoreTask {
+                folder: &model,
+                samples: &asked,
+                item_vectors: Some(&vectors),
+            })
+            .expect("scores");
+        assert_eq!(scores.unknown.unknown_targets, 2);
+        let spread = |pick: fn(f64, f64) -> f64| scores.likes.iter().copied().reduce(pick);
+        assert!(spread(f64::max).expect("rows") - spread(f64::min).expect("rows") > 0.1);
+        let rows: Vec<Value> = asked
+            .iter()
+            .map(|sample| {
+                let key = |item| item_key(sample.domain, item);
+                let items: Vec<String> = sample.history.iter().map(|one| key(&one.item)).collect();
+                let likes: Vec<bool> = sample.history.iter().map(|one| one.liked).collect();
+                json!([items, likes, key(&sample.target)])
+            })
+            .collect();
+        let expected = folder.path().join("scores.json");
+        let text = json!({"rows": rows, "scores": scores.likes}).to_string();
+        fs::write(&expected, text).expect("write");
+        python("scores", &[&model, &path, &expected]);
+    }
 }

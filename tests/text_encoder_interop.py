@@ -1,6 +1,7 @@
 """What transformers makes of texts with a BERT, beside what runner made of them.
 
     python tests/text_encoder_interop.py check ENCODER EXPECTED.json [BIN_FOLDER]
+    python tests/text_encoder_interop.py scores MODEL VECTORS EXPECTED.json
     python tests/text_encoder_interop.py make FOLDER
 
 `check` loads the folder ENCODER with AutoModel and AutoTokenizer and compares EXPECTED.json:
@@ -13,6 +14,12 @@
 With BIN_FOLDER it also writes the same model there as the checkpoints of 2020 were: a
 `pytorch_model.bin` with the prefix `bert.`, a head, and `position_ids` of integers.
 
+`scores` computes with torch.nn.GRU what a model folder of gru_bert or dros_bert (MODEL) says about
+the rows of EXPECTED.json, given the item vectors it was trained with:
+
+    rows        [history keys, likes of them, target key] of each row
+    scores      P(like) of each row
+
 `make` writes the small random BERT of tests/fixtures/tiny-bert with its vectors, in the same form.
 
 Exits with 77 and a reason where PyTorch or transformers is missing.
@@ -24,6 +31,8 @@ import sys
 
 try:
     import torch
+    from safetensors import safe_open
+    from safetensors.torch import load_file
     from transformers import (
         AutoModel,
         AutoTokenizer,
@@ -86,6 +95,55 @@ def check(folder, expected_path, bin_folder=None):
         tokenizer.save_pretrained(bin_folder)
 
 
+def scores(folder, vectors_path, expected_path):
+    with open(expected_path, encoding="utf-8") as file:
+        expected = json.load(file)
+    with open(os.path.join(folder, "config.json"), encoding="utf-8") as file:
+        settings = json.load(file)["settings"]
+    with open(os.path.join(folder, "items.json"), encoding="utf-8") as file:
+        keys = json.load(file)
+    with safe_open(vectors_path, "pt") as file:
+        table = file.get_tensor("vectors")
+        row_of = {key: row for row, key in enumerate(json.loads(file.metadata()["items"]))}
+    weights = load_file(os.path.join(folder, "model.safetensors"))
+    numbers = {key: number for number, key in enumerate(keys, start=1)}
+    text = torch.zeros(len(keys) + 1, table.shape[1])
+    for key, number in numbers.items():
+        text[number] = table[row_of[key]]
+    gru = torch.nn.GRU(
+        weights["gru.weight_ih_l0"].shape[1],
+        settings["hidden_size"],
+        settings["layers"],
+        batch_first=True,
+    )
+    gru.load_state_dict({k[len("gru.") :]: v for k, v in weights.items() if k.startswith("gru.")})
+    apart = 0.0
+    with torch.no_grad():
+        for (history, likes, target), score in zip(
+            expected["rows"], expected["scores"], strict=True
+        ):
+            ids = [numbers.get(key, 0) for key in history[-settings["history_length"] :]]
+            liked = [int(like) for like in likes[-settings["history_length"] :]]
+            state = torch.zeros(settings["hidden_size"])
+            if ids:
+                pad = settings["history_length"] - len(ids)
+                ids, liked = ids + ids[-1:] * pad, liked + liked[-1:] * pad
+                steps = torch.cat(
+                    [
+                        weights["item_embeddings.weight"][ids],
+                        text[ids],
+                        weights["feedback_embeddings.weight"][liked],
+                    ],
+                    1,
+                )
+                state = gru(steps[None])[1][-1, 0]
+            row = numbers.get(target, 0)
+            logit = state @ weights["s_fc.weight"][row] + weights["s_fc.bias"][row]
+            apart = max(apart, abs(torch.sigmoid(logit).item() - score))
+    print(f"scores: {len(expected['rows'])} rows, largest difference {apart:.2e}")
+    assert apart <= 2e-6, apart
+
+
 def make(folder):
     os.makedirs(folder, exist_ok=True)
     letters = "abcdefghijklmnopqrstuvwxyz0123456789()&,:!"
@@ -121,4 +179,4 @@ def make(folder):
         file.write("\n")
 
 
-{"check": check, "make": make}[sys.argv[1]](*sys.argv[2:])
+{"check": check, "make": make, "scores": scores}[sys.argv[1]](*sys.argv[2:])

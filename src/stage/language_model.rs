@@ -155,17 +155,16 @@ impl Loaded {
     }
 }
 
-/// The folder of a backbone and what adapters call it.
-fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
+/// The folder of a model and what adapters call it.
+pub(super) fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
     if input.path.is_dir() {
         let last = input.origin.trim_end_matches('/').rsplit('/').next();
         return Ok((input.path.clone(), last.unwrap_or_default().to_owned()));
     }
     let bytes = fs::read(&input.path).map_err(StageError::io("read", &input.path))?;
     let reference: Reference = serde_json::from_slice(&bytes).map_err(|_| {
-        StageError::input(format!("`{}` is not a model folder", input.origin)).with_help(
-            "a backbone is a folder with config.json, tokenizer.json and model.safetensors",
-        )
+        StageError::input(format!("`{}` is not a model folder", input.origin))
+            .with_help("a model is a folder with config.json, tokenizer.json and model.safetensors")
     })?;
     let model = HubModel {
         name: reference.repository,
