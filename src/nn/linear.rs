@@ -2,7 +2,10 @@
 
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 
-use super::matrix::{Matrix, Write, add_rows, multiply, numbers, with_numbers};
+use super::gradients::{Gradient, RowGradient, carry, hand_over, wanted};
+use super::matrix::{Matrix, Write, add_rows, numbers, with_numbers};
+use super::product::product;
+use super::vector::{add, dot};
 use super::{Init, NnError, VariableBuilder};
 
 /// `y = x Wᵀ + b` with PyTorch's layout: weight `[O, I]`, bias `[O]`.
@@ -59,6 +62,11 @@ impl Linear {
         chosen: &Tensor,
     ) -> std::result::Result<Tensor, NnError> {
         let rows = || {
+            if x.device().is_cpu() {
+                let chosen = chosen.to_vec1()?;
+                let x = x.contiguous()?;
+                return x.apply_op3(&self.weight, &self.bias, Chosen { chosen });
+            }
             let weight = self.weight.index_select(chosen, 0)?; // [B, I]
             let bias = self.bias.index_select(chosen, 0)?; // [B]
             (x * weight)?.sum(1)? + bias
@@ -122,7 +130,7 @@ impl CustomOp3 for Affine {
         }
         let x = matrix(numbers(x, x_layout)?, rows, inputs)?;
         let weight = matrix(numbers(weight, weight_layout)?, outputs, inputs)?;
-        multiply(&mut out, Write::Add, x, weight.transposed())?; // [rows, O]
+        product(&mut out, Write::Add, x, weight.transposed())?; // [rows, O]
         Ok((CpuStorage::F32(out), shape.into()))
     }
 
@@ -142,7 +150,7 @@ impl CustomOp3 for Affine {
             let for_x = x.track_op().then(|| {
                 let mut out = vec![0.0; rows * inputs];
                 with_numbers(weight, |weight| {
-                    multiply(
+                    product(
                         &mut out,
                         Write::Set,
                         incoming,
@@ -155,7 +163,7 @@ impl CustomOp3 for Affine {
                 let mut out = vec![0.0; outputs * inputs];
                 with_numbers(x, |x| {
                     let x = matrix(x, rows, inputs)?;
-                    multiply(&mut out, Write::Set, incoming.transposed(), x)
+                    product(&mut out, Write::Set, incoming.transposed(), x)
                 })?; // [O, I]
                 Tensor::from_vec(out, (outputs, inputs), device)
             });
@@ -164,12 +172,114 @@ impl CustomOp3 for Affine {
                 add_rows(&mut out, gradient); // [O]
                 Tensor::from_vec(out, outputs, device)
             });
+            let carried = |argument, gradient: Option<Result<Tensor>>| match gradient {
+                Some(gradient) => carry(argument, gradient?),
+                None => Ok(None),
+            };
             Ok((
-                for_x.transpose()?,
-                for_weight.transpose()?,
-                for_bias.transpose()?,
+                carried(x, for_x)?,
+                carried(weight, for_weight)?,
+                carried(bias, for_bias)?,
             ))
         })
+    }
+}
+
+/// One output of each row, `x [B, I], weight [O, I], bias [O] → [B]`.
+struct Chosen {
+    chosen: Vec<u32>,
+}
+
+impl CustomOp3 for Chosen {
+    fn name(&self) -> &'static str {
+        "chosen"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        weight: &CpuStorage,
+        weight_layout: &Layout,
+        bias: &CpuStorage,
+        bias_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (outputs, inputs) = weight_layout.shape().dims2()?;
+        let rows = self.chosen.len();
+        if x_layout.dims() != [rows, inputs] || bias_layout.dims() != [outputs] {
+            candle_core::bail!(
+                "x {:?}, weight [{outputs}, {inputs}], bias {:?}, {rows} chosen",
+                x_layout.dims(),
+                bias_layout.dims()
+            );
+        }
+        let (x, bias) = (numbers(x, x_layout)?, numbers(bias, bias_layout)?);
+        let weight = numbers(weight, weight_layout)?;
+        let mut out = Vec::with_capacity(rows);
+        for (row, chosen) in self.chosen.iter().enumerate() {
+            let chosen = *chosen as usize;
+            if chosen >= outputs {
+                candle_core::bail!("output {chosen} of {outputs}");
+            }
+            let x = &x[row * inputs..(row + 1) * inputs];
+            let weight = &weight[chosen * inputs..(chosen + 1) * inputs];
+            out.push(dot(x, weight) + bias[chosen]);
+        }
+        Ok((CpuStorage::F32(out), rows.into()))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _result: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (outputs, inputs) = weight.dims2()?;
+        let gradient: Vec<f32> = gradient.to_vec1()?;
+        let mut for_x = vec![0.0; x.elem_count()];
+        let mut for_bias = vec![0.0; outputs];
+        let mut for_weight = RowGradient::new(outputs, inputs);
+        let places = self.chosen.iter().map(|chosen| *chosen as usize);
+        with_numbers(weight, |weight| {
+            let rows = for_x.chunks_exact_mut(inputs).zip(&gradient);
+            for ((for_x, gradient), chosen) in rows.zip(places.clone()) {
+                for_bias[chosen] += gradient;
+                let weight = &weight[chosen * inputs..(chosen + 1) * inputs];
+                for (for_x, weight) in for_x.iter_mut().zip(weight) {
+                    *for_x = gradient * weight;
+                }
+            }
+            Ok(())
+        })?;
+        with_numbers(x, |x| {
+            let mut scaled = vec![0.0; inputs];
+            let rows = x.chunks_exact(inputs).zip(&gradient);
+            for ((x, gradient), chosen) in rows.zip(places) {
+                for (scaled, x) in scaled.iter_mut().zip(x) {
+                    *scaled = gradient * x;
+                }
+                for_weight.add(chosen, &scaled);
+            }
+            Ok(())
+        })?;
+        let device = x.device();
+        let for_x = Tensor::from_vec(for_x, x.shape(), device)?;
+        let for_bias = Tensor::from_vec(for_bias, outputs, device)?;
+        let for_weight = if weight.is_variable() && wanted() {
+            hand_over(weight, Gradient::Rows(for_weight))?;
+            None
+        } else {
+            let mut all = vec![0.0; outputs * inputs];
+            for (number, all) in all.chunks_exact_mut(inputs).enumerate() {
+                if let Some(row) = for_weight.row(number) {
+                    add(all, row);
+                }
+            }
+            Some(Tensor::from_vec(all, (outputs, inputs), device)?)
+        };
+        Ok((carry(x, for_x)?, for_weight, carry(bias, for_bias)?))
     }
 }
 

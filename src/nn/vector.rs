@@ -3,35 +3,10 @@
 //! Reductions go through sixteen running sums that are added in a fixed order, and no
 //! multiplication is fused with an addition, so the numbers are the same with any width.
 
-use pulp::{Arch, Simd, WithSimd};
-
 use super::activation::{exp, sigmoid};
+use super::wide::wide;
 
 const LANES: usize = 16;
-
-/// Makes a function whose body is compiled once for every width of vectors.
-///
-/// A closure would do, but a large one is not inlined, and then it is compiled for the narrowest.
-macro_rules! wide {
-    ($(#[$meta:meta])* fn $name:ident<'a>($($argument:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
-        $(#[$meta])*
-        pub fn $name<'a>($($argument: $type),*) -> $out {
-            struct Kernel<'a> {
-                $($argument: $type),*
-            }
-            impl<'a> WithSimd for Kernel<'a> {
-                type Output = $out;
-
-                #[inline(always)]
-                fn with_simd<S: Simd>(self, _: S) -> $out {
-                    let Self { $($argument),* } = self;
-                    $body
-                }
-            }
-            Arch::new().dispatch(Kernel { $($argument),* })
-        }
-    };
-}
 
 /// How many rows of this width make one task: a fixed amount of work, so that the split never
 /// depends on the number of threads.

@@ -193,18 +193,20 @@ impl Network for GruNetwork {
     }
 
     fn logits(&self, batch: &Batch, random: Option<&mut Random>) -> Result<Tensor, NnError> {
-        let mut x = self.items.forward(&batch.items)?; // [B, T, H]
+        let mut tables = vec![(&self.items, &batch.items)];
         if let Some(table) = &self.feedback {
-            let feedback = table.forward(&batch.feedback)?; // [B, T, F]
-            x = Tensor::cat(&[x, feedback], 2).map_err(NnError::at("feedback"))?; // [B, T, H + F]
+            tables.push((table, &batch.feedback));
         }
         let purpose = if random.is_some() {
             Purpose::Training
         } else {
             Purpose::Scoring
         };
-        let x = self.dropout.forward(x, random)?;
-        let state = self.gru.forward(&x, &batch.lengths, purpose)?.into_last(); // [B, H]
+        let dropping = self.dropout.draw(random);
+        let states = self
+            .gru
+            .forward_looked_up(&tables, &batch.lengths, dropping, purpose)?;
+        let state = states.into_last()?; // [B, H]
         self.output.forward_chosen(&state, &batch.targets) // [B]
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Adam, AdamOptions, Observer, TrainError};
 use crate::base::Random;
 use crate::metric::auc;
-use crate::nn::{NnError, Variables};
+use crate::nn::{Gradients, NnError, Variables};
 
 /// What [`fit()`] can train.
 pub trait Trainable {
@@ -126,7 +126,7 @@ pub fn fit<M: Trainable>(
                 return Err(TrainError::Diverged { epoch, loss: value });
             }
             sum += value * rows.len() as f64;
-            let gradients = loss.backward().map_err(NnError::at("backward"))?;
+            let gradients = Gradients::of(&loss)?;
             adam.step(variables, &gradients)?;
         }
         let scores = score_all(model, valid, observer)?;
