@@ -89,12 +89,19 @@ impl Gru {
         lengths: &[usize],
         purpose: Purpose,
     ) -> std::result::Result<GruStates, NnError> {
-        let last = if x.device().is_cpu() {
-            self.fused(x, x.dim(1).ok(), Source::Argument, lengths, purpose)
-        } else {
-            self.plain(x, lengths)
+        let run = || match self.layers.first() {
+            Some(layer) if x.device().is_cpu() => {
+                let time = x.dim(1)?;
+                if x.track_op() {
+                    self.fused(x, time, Source::Argument, lengths, purpose)
+                } else {
+                    let source = Source::Constant(x.clone());
+                    self.fused(&layer.input, time, source, lengths, purpose)
+                }
+            }
+            _ => self.plain(x, lengths),
         };
-        let last = last.map_err(NnError::at(&self.name))?;
+        let last = run().map_err(NnError::at(&self.name))?;
         Ok(GruStates { last })
     }
 
@@ -140,7 +147,7 @@ impl Gru {
                 })
                 .collect();
             let source = Source::Tables(tables?, dropping);
-            self.fused(&layer.input, Some(time), source, lengths, purpose)
+            self.fused(&layer.input, time, source, lengths, purpose)
         };
         let last = fused().map_err(NnError::at(&self.name))?;
         Ok(GruStates { last })
@@ -149,7 +156,7 @@ impl Gru {
     fn fused(
         &self,
         argument: &Tensor,
-        time: Option<usize>,
+        time: usize,
         source: Source,
         lengths: &[usize],
         purpose: Purpose,
@@ -158,7 +165,7 @@ impl Gru {
             layers: self.layers.clone(),
             source,
             lengths: lengths.to_vec(),
-            time: time.unwrap_or(0),
+            time,
             purpose,
             kept: Mutex::new(None),
         })

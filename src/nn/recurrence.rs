@@ -41,8 +41,11 @@ pub(super) struct Weights {
 pub(super) enum Source {
     /// The argument of the operation, `[B, T, I]`.
     Argument,
-    /// Rows of tables side by side, looked up by `[B, T]` identifiers each, then dropped out. The
-    /// argument of the operation is a variable that only makes candle go backward.
+    /// Numbers that do not depend on a variable, `[B, T, I]`. The argument of the operation is a
+    /// variable that only makes candle go backward.
+    Constant(Tensor),
+    /// Rows of tables side by side, looked up by `[B, T]` identifiers each, then dropped out; the
+    /// argument as above.
     Tables(Vec<(Tensor, Vec<u32>)>, Option<Dropping>),
 }
 
@@ -128,11 +131,11 @@ impl Recurrence {
     fn inputs(&self, plan: &Plan, argument: &[f32], width: usize) -> Result<Vec<f32>> {
         let mut x = vec![0.0; plan.total * width];
         match &self.source {
-            Source::Argument => {
-                for (out, place) in x.chunks_exact_mut(width).zip(plan.places(self.time)) {
-                    out.copy_from_slice(&argument[place * width..(place + 1) * width]);
-                }
-            }
+            Source::Argument => lay_out(&mut x, plan, self.time, argument, width),
+            Source::Constant(constant) => with_numbers(constant, |constant| {
+                lay_out(&mut x, plan, self.time, constant, width);
+                Ok(())
+            })?,
             Source::Tables(tables, dropping) => {
                 let mut at = 0;
                 for (table, identifiers) in tables {
@@ -374,6 +377,13 @@ impl Recurrence {
     }
 }
 
+/// Rows of `[B, T, W]` in the order of the layout.
+fn lay_out(x: &mut [f32], plan: &Plan, time: usize, from: &[f32], width: usize) {
+    for (out, place) in x.chunks_exact_mut(width.max(1)).zip(plan.places(time)) {
+        out.copy_from_slice(&from[place * width..(place + 1) * width]);
+    }
+}
+
 /// Makes the gradient of a variable, from zeros, and hands it over.
 fn give(variable: &Tensor, make: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<()> {
     if !variable.is_variable() {
@@ -397,8 +407,12 @@ impl CustomOp1 for Recurrence {
             candle_core::bail!("length {length} of a sequence of {time} steps");
         }
         let width = match &self.source {
-            Source::Argument => {
-                let (rows, steps, width) = layout.shape().dims3()?;
+            Source::Argument | Source::Constant(_) => {
+                let shape = match &self.source {
+                    Source::Constant(constant) => constant.shape(),
+                    _ => layout.shape(),
+                };
+                let (rows, steps, width) = shape.dims3()?;
                 if (rows, steps) != (batch, time) {
                     candle_core::bail!("x [{rows}, {steps}, {width}], {batch} lengths");
                 }
@@ -427,7 +441,7 @@ impl CustomOp1 for Recurrence {
         let plan = Plan::of(&self.lengths);
         let argument = match &self.source {
             Source::Argument => numbers(argument, layout)?,
-            Source::Tables(..) => &[],
+            _ => &[],
         };
         let mut x = self.inputs(&plan, argument, width)?;
         let mut last = vec![0.0; self.layers.len() * batch * hidden];
@@ -471,7 +485,7 @@ impl CustomOp1 for Recurrence {
                     self.layer_backward(weights, &plan, &kept[number], for_last, &above)?;
                 let inputs = weights.input.dim(1)?;
                 match (&self.source, number) {
-                    (Source::Argument, 0) if !argument.track_op() => {}
+                    (Source::Constant(_), 0) => {}
                     (Source::Tables(tables, dropping), 0) => {
                         self.to_tables(tables, *dropping, &plan, &for_projected)?;
                     }
@@ -480,7 +494,7 @@ impl CustomOp1 for Recurrence {
                     }
                 }
             }
-            if !matches!(self.source, Source::Argument) || !argument.track_op() {
+            if !matches!(self.source, Source::Argument) {
                 return Ok(None);
             }
             let width = argument.dim(2)?;

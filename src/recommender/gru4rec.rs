@@ -7,8 +7,8 @@
 //!
 //! Deviates: only the target's row of the output layer is computed (the loss sees no other);
 //! dropout, which TALLRec names and does not place, acts on the embedded history; the width of
-//! the feedback embedding, the batch size, the number of epochs and the patience are ours, the
-//! paper does not tell them.
+//! the feedback embedding, the batch size, the number of epochs, the patience and how often
+//! validation comes are ours, the paper does not tell them.
 
 use std::path::Path;
 
@@ -59,6 +59,9 @@ pub struct Gru4RecSettings {
     /// Epochs without a better validation AUC before stopping. With 16 shots an epoch is one
     /// step, so a short patience would keep an untrained network. Paper: not told.
     pub patience: usize,
+    /// Steps at least between two validations. With 16 shots an epoch is one step, and scoring a
+    /// thousand validation rows after each costs many times the step. Paper: not told.
+    pub evaluate_every: usize,
     /// What is minimised. Paper: mse, after a sigmoid.
     pub loss: Loss,
     /// What the network sees of likes and dislikes. Paper (preprint 3.1.5): embedded.
@@ -82,6 +85,7 @@ impl Default for Gru4RecSettings {
             batch_size: 32,
             epochs: 300,
             patience: 50,
+            evaluate_every: 8,
             loss: Loss::Mse,
             feedback: Feedback::Embedded,
             feedback_size: 8,
@@ -105,6 +109,7 @@ impl Method for Gru4Rec {
             ("batch_size", settings.batch_size),
             ("epochs", settings.epochs),
             ("patience", settings.patience),
+            ("evaluate_every", settings.evaluate_every),
             ("feedback_size", settings.feedback_size),
             ("history_length", settings.history_length),
         ];
@@ -141,6 +146,7 @@ impl Method for Gru4Rec {
             batch_size: settings.batch_size,
             epochs: settings.epochs,
             patience: settings.patience,
+            evaluate_every: settings.evaluate_every,
             seed: task.seed,
         };
         fit_network::<GruNetwork>(settings, settings.loss, &options, task, observer)
