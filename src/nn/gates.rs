@@ -25,6 +25,23 @@ fn parts_mut(all: &mut [f32], hidden: usize) -> [&mut [f32]; 3] {
     [first, second, &mut rest[..hidden]]
 }
 
+/// What goes into a gate: two products with their biases.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "must be compiled with its caller's features"
+)]
+fn sums(
+    projected: &[f32],
+    bias_i: &[f32],
+    recurrent: &[f32],
+    bias_h: &[f32],
+) -> impl Iterator<Item = f32> {
+    let recurrent = recurrent.iter().zip(bias_h);
+    let both = projected.iter().zip(bias_i).zip(recurrent);
+    both.map(|((projected, bias_i), (recurrent, bias_h))| projected + bias_i + (recurrent + bias_h))
+}
+
 wide! {
     /// r, z and n from the two products, and the new states.
     ///
@@ -55,21 +72,30 @@ wide! {
             let (gates, inner) = gates.split_at_mut(3 * hidden);
             let [reset, update, candidate] = parts_mut(gates, hidden);
             let inner = &mut inner[..hidden];
-            // Several short loops instead of one long one keep the registers few.
-            for at in 0..hidden {
-                let sum = projected_r[at] + bias_ir[at] + (recurrent_r[at] + bias_hr[at]);
-                reset[at] = sigmoid(sum);
+            // Several short loops instead of one long one keep the registers few. They go over
+            // iterators: with an index, a check of bounds may end any round, and then the compiler
+            // leaves the last sixteen to a loop over single numbers.
+            let inputs = sums(projected_r, bias_ir, recurrent_r, bias_hr);
+            for (reset, sum) in reset.iter_mut().zip(inputs) {
+                *reset = sigmoid(sum);
             }
-            for at in 0..hidden {
-                let sum = projected_z[at] + bias_iz[at] + (recurrent_z[at] + bias_hz[at]);
-                update[at] = sigmoid(sum);
+            let inputs = sums(projected_z, bias_iz, recurrent_z, bias_hz);
+            for (update, sum) in update.iter_mut().zip(inputs) {
+                *update = sigmoid(sum);
             }
-            for at in 0..hidden {
-                inner[at] = recurrent_n[at] + bias_hn[at];
-                candidate[at] = tanh(projected_n[at] + bias_in[at] + reset[at] * inner[at]);
+            let recurrent = recurrent_n.iter().zip(bias_hn);
+            for (inner, (recurrent, bias)) in inner.iter_mut().zip(recurrent) {
+                *inner = recurrent + bias;
             }
-            for at in 0..hidden {
-                after[at] = (1.0 - update[at]) * candidate[at] + update[at] * before[at];
+            let projected = projected_n.iter().zip(bias_in);
+            let inside = reset.iter().zip(inner.iter()).zip(projected);
+            for (candidate, ((reset, inner), (projected, bias))) in candidate.iter_mut().zip(inside)
+            {
+                *candidate = tanh(projected + bias + reset * inner);
+            }
+            let mixed = update.iter().zip(candidate.iter()).zip(before);
+            for (after, ((update, candidate), before)) in after.iter_mut().zip(mixed) {
+                *after = (1.0 - update) * candidate + update * before;
             }
         }
     }
@@ -102,16 +128,19 @@ wide! {
             let [reset, update, candidate, inner] = parts(gates, hidden);
             let [for_r, for_z, for_n] = parts_mut(for_projected, hidden);
             let [again_r, again_z, again_n] = parts_mut(for_recurrent, hidden);
-            for at in 0..hidden {
-                let (z, n, incoming) = (update[at], candidate[at], state[at]);
-                for_z[at] = incoming * (before[at] - n) * z * (1.0 - z);
-                for_n[at] = incoming * (1.0 - z) * (1.0 - n * n);
-                state[at] = incoming * z;
+            let kept = update.iter().zip(candidate).zip(before);
+            let gradients = for_z.iter_mut().zip(for_n.iter_mut()).zip(state);
+            for (((for_z, for_n), state), ((z, n), before)) in gradients.zip(kept) {
+                let incoming = *state;
+                *for_z = incoming * (before - n) * z * (1.0 - z);
+                *for_n = incoming * (1.0 - z) * (1.0 - n * n);
+                *state = incoming * z;
             }
-            for at in 0..hidden {
-                let r = reset[at];
-                for_r[at] = for_n[at] * inner[at] * r * (1.0 - r);
-                again_n[at] = for_n[at] * r;
+            let kept = reset.iter().zip(inner).zip(for_n.iter());
+            let gradients = for_r.iter_mut().zip(again_n.iter_mut());
+            for ((for_r, again_n), ((r, inner), for_n)) in gradients.zip(kept) {
+                *for_r = for_n * inner * r * (1.0 - r);
+                *again_n = for_n * r;
             }
             again_r.copy_from_slice(for_r);
             again_z.copy_from_slice(for_z);

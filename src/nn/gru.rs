@@ -309,7 +309,12 @@ mod tests {
         let beyond = of(&[9; 12]);
         let tables = [(&items, &beyond), (&feedback, &likes)];
         let error = gru.forward_looked_up(&tables, &lengths, None, Purpose::Scoring);
-        assert!(error.expect_err("nine rows").to_string().contains("identifier 9"));
+        assert!(
+            error
+                .expect_err("nine rows")
+                .to_string()
+                .contains("identifier 9")
+        );
     }
 
     #[test]
@@ -333,9 +338,13 @@ mod tests {
         let x = Init::Normal { deviation: 1.0 }.draw(1, "x", &[2, 5, 3]);
         let x = Tensor::from_vec(x, (2, 5, 3), &Device::Cpu).expect("cpu");
         let run = |x: &Tensor, lengths: &[usize], purpose| gru.forward(x, lengths, purpose);
-        let padded = run(&x, &[2, 0], Purpose::Training).expect("fits").into_last();
+        let padded = run(&x, &[2, 0], Purpose::Training)
+            .expect("fits")
+            .into_last();
         let cut = x.narrow(1, 0, 2).expect("narrow");
-        let alone = run(&cut, &[2, 0], Purpose::Scoring).expect("fits").into_last();
+        let alone = run(&cut, &[2, 0], Purpose::Scoring)
+            .expect("fits")
+            .into_last();
         let padded = padded.expect("a layer").to_vec2::<f32>().expect("f32");
         let alone = alone.expect("a layer").to_vec2::<f32>().expect("f32");
         assert_eq!(padded, alone);

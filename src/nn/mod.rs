@@ -28,6 +28,7 @@ pub mod moments;
 pub mod packed;
 pub mod product;
 mod recurrence;
+mod steps;
 pub mod variables;
 pub mod vector;
 mod wide;

@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_product_packed_each_time() {
-        let numbers = |count: usize| -> Vec<f32> { (0..count).map(|at| (at as f32).sin()).collect() };
+        let numbers =
+            |count: usize| -> Vec<f32> { (0..count).map(|at| (at as f32).sin()).collect() };
         for (m, n, k) in [(1, 1, 1), (32, 192, 64), (7, 65, 900), (33, 1000, 40)] {
             let (left, right) = (numbers(m * k), numbers(k * n + 1));
             let left = Matrix::new(&left, m, k).expect("long enough");

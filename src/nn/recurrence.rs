@@ -15,6 +15,7 @@ use super::gradients::{Gradient, RowGradient, hand_over};
 use super::matrix::{Matrix, Write, add_rows, numbers, with_numbers};
 use super::packed::Packed;
 use super::product::product;
+use super::steps::Plan;
 use super::vector::{add, drop_out, drop_out_backward};
 use super::{gates, gradients};
 
@@ -73,52 +74,6 @@ pub(super) struct Activations {
     states: Vec<f32>,
 }
 
-/// The order of rows and steps.
-struct Plan {
-    /// Rows of the batch, longest first.
-    order: Vec<usize>,
-    /// For each step where it begins and how many rows are going.
-    steps: Vec<(usize, usize)>,
-    /// Steps of all rows together.
-    total: usize,
-}
-
-impl Plan {
-    fn of(lengths: &[usize]) -> Self {
-        let mut order: Vec<usize> = (0..lengths.len()).collect();
-        order.sort_by_key(|row| std::cmp::Reverse(lengths[*row]));
-        let longest = order.first().map_or(0, |row| lengths[*row]);
-        let mut total = 0;
-        let steps = (0..longest)
-            .map(|step| {
-                let going = order.partition_point(|row| lengths[*row] > step);
-                let begin = total;
-                total += going;
-                (begin, going)
-            })
-            .collect();
-        Self {
-            order,
-            steps,
-            total,
-        }
-    }
-
-    /// For each place in the layout its index in `[B, T]`.
-    fn places(&self, time: usize) -> impl Iterator<Item = usize> {
-        let steps = self.steps.iter().enumerate();
-        steps.flat_map(move |(step, (_, going))| {
-            self.order[..*going].iter().map(move |row| row * time + step)
-        })
-    }
-
-    /// Numbers of a layout `[S, W]` at the places of a step.
-    fn range(&self, step: usize, width: usize) -> std::ops::Range<usize> {
-        let (begin, going) = self.steps[step];
-        begin * width..(begin + going) * width
-    }
-}
-
 impl Recurrence {
     fn hidden(&self) -> Result<usize> {
         match self.layers.first() {
@@ -131,9 +86,9 @@ impl Recurrence {
     fn inputs(&self, plan: &Plan, argument: &[f32], width: usize) -> Result<Vec<f32>> {
         let mut x = vec![0.0; plan.total * width];
         match &self.source {
-            Source::Argument => lay_out(&mut x, plan, self.time, argument, width),
+            Source::Argument => plan.lay_out(&mut x, self.time, argument, width),
             Source::Constant(constant) => with_numbers(constant, |constant| {
-                lay_out(&mut x, plan, self.time, constant, width);
+                plan.lay_out(&mut x, self.time, constant, width);
                 Ok(())
             })?,
             Source::Tables(tables, dropping) => {
@@ -234,7 +189,6 @@ impl Recurrence {
     /// empty, that of the states as inputs of the layer above; what comes back is that of the
     /// products `W_ih x`, `[S, 3H]`.
     fn layer_backward(
-        &self,
         weights: &Weights,
         plan: &Plan,
         kept: &Activations,
@@ -347,13 +301,15 @@ impl Recurrence {
             return Ok(());
         }
         let learnt = columns.len();
-        let mut gradient =
-            Self::for_inputs(first, plan, for_projected, columns.start, learnt)?;
+        let mut gradient = Self::for_inputs(first, plan, for_projected, columns.start, learnt)?;
         if let Some(dropping) = dropping {
             // The mask of a row is that of all its columns.
             let mut whole = vec![0.0; inputs];
             let mut back = vec![0.0; inputs];
-            for (row, place) in gradient.chunks_exact_mut(learnt).zip(plan.places(self.time)) {
+            for (row, place) in gradient
+                .chunks_exact_mut(learnt)
+                .zip(plan.places(self.time))
+            {
                 whole[columns.clone()].copy_from_slice(row);
                 back.fill(0.0);
                 drop_out_backward(&mut back, &whole, dropping.key(place), dropping.rate);
@@ -374,13 +330,6 @@ impl Recurrence {
             at += width;
         }
         Ok(())
-    }
-}
-
-/// Rows of `[B, T, W]` in the order of the layout.
-fn lay_out(x: &mut [f32], plan: &Plan, time: usize, from: &[f32], width: usize) {
-    for (out, place) in x.chunks_exact_mut(width.max(1)).zip(plan.places(time)) {
-        out.copy_from_slice(&from[place * width..(place + 1) * width]);
     }
 }
 
@@ -450,11 +399,14 @@ impl CustomOp1 for Recurrence {
             let at = number * batch * hidden;
             let last = &mut last[at..at + batch * hidden];
             let activations = self.layer(weights, &plan, x, last)?;
-            if self.purpose == Purpose::Training {
-                x = activations.states.clone();
-                kept.push(activations);
-            } else {
+            if self.purpose == Purpose::Scoring {
                 x = activations.states;
+            } else {
+                x = Vec::new();
+                if number + 1 < self.layers.len() {
+                    x.clone_from(&activations.states);
+                }
+                kept.push(activations);
             }
         }
         if self.purpose == Purpose::Training {
@@ -482,7 +434,7 @@ impl CustomOp1 for Recurrence {
             for (number, weights) in self.layers.iter().enumerate().rev() {
                 let for_last = &gradient[number * size..(number + 1) * size];
                 let for_projected =
-                    self.layer_backward(weights, &plan, &kept[number], for_last, &above)?;
+                    Self::layer_backward(weights, &plan, &kept[number], for_last, &above)?;
                 let inputs = weights.input.dim(1)?;
                 match (&self.source, number) {
                     (Source::Constant(_), 0) => {}

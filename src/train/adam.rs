@@ -212,7 +212,10 @@ mod tests {
                 Some(Gradient::Rows(_))
             ));
             for_rows.step(&rows_variables, &gradients).expect("all");
-            let loss = whole.weight().index_select(&used, 0).and_then(|x| x.sqr()?.sum_all());
+            let loss = whole
+                .weight()
+                .index_select(&used, 0)
+                .and_then(|x| x.sqr()?.sum_all());
             let gradients = Gradients::of(&loss.expect("cpu")).expect("differentiable");
             assert!(matches!(
                 gradients.find(whole.weight()),

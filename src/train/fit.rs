@@ -364,7 +364,11 @@ mod tests {
             let same = &dense.curve[point.epoch - 1];
             assert!((point.valid_auc - same.valid_auc).abs() < 1e-15);
             let count = epochs.len() as f64;
-            let mean = dense.curve[epochs].iter().map(|point| point.loss).sum::<f64>() / count;
+            let mean = dense.curve[epochs]
+                .iter()
+                .map(|point| point.loss)
+                .sum::<f64>()
+                / count;
             assert!((point.loss - mean).abs() < 1e-12);
         }
     }
