@@ -6,7 +6,7 @@
 
 use runner::base::{Random, clock};
 use runner::data::{Domain, Item, Rated, Sample};
-use runner::recommender::{self, FitTask};
+use runner::recommender::{self, FitTask, ScoreTask};
 use runner::train::Silent;
 use serde_json::json;
 
@@ -100,6 +100,7 @@ fn measured() -> Result<(), Box<dyn std::error::Error>> {
                     catalogue: &[],
                     seed: 1,
                     folder: folder.path(),
+                    item_vectors: None,
                 };
                 method.fit(&settings, &task, &mut Silent)?;
             }
@@ -123,11 +124,16 @@ fn measured() -> Result<(), Box<dyn std::error::Error>> {
             catalogue: &[],
             seed: 1,
             folder: folder.path(),
+            item_vectors: None,
         };
         method.fit(&settings, &task, &mut Silent)?;
         let begun = processor_s(start);
         for _ in 0..REPEATS {
-            method.score(folder.path(), &test)?;
+            method.score(&ScoreTask {
+                folder: folder.path(),
+                samples: &test,
+                item_vectors: None,
+            })?;
         }
         let rows = (test.len() * REPEATS) as f64;
         let per_second = rows / (processor_s(start) - begun);

@@ -8,7 +8,7 @@ use super::dropout::Dropping;
 use super::linear::affine;
 pub use super::recurrence::Purpose;
 use super::recurrence::{Recurrence, Source, Weights};
-use super::{Embedding, Init, NnError, VariableBuilder};
+use super::{Init, NnError, VariableBuilder};
 
 /// One or more GRU layers over padded sequences.
 ///
@@ -109,14 +109,14 @@ impl Gru {
     /// go to the rows that were used, without a tensor of all steps between.
     ///
     /// # Shapes
-    /// Tables `[V, W]`, widths W adding up to I; identifiers `[B, T]` u32; `lengths` of B numbers
+    /// Tables `[V, W]`, variables or frozen, widths W adding up to I; identifiers `[B, T]` u32; `lengths` of B numbers
     /// at most T.
     ///
     /// # Errors
     /// If a shape, a length or an identifier does not fit.
     pub fn forward_looked_up(
         &self,
-        tables: &[(&Embedding, &Tensor)],
+        tables: &[(&Tensor, &Tensor)],
         lengths: &[usize],
         dropping: Option<Dropping>,
         purpose: Purpose,
@@ -127,11 +127,14 @@ impl Gru {
             )));
         };
         if !identifiers.device().is_cpu() {
-            let looked_up: std::result::Result<Vec<Tensor>, NnError> = tables
-                .iter()
-                .map(|(table, identifiers)| table.forward(identifiers))
-                .collect();
-            let mut x = Tensor::cat(&looked_up?, 2).map_err(NnError::at(&self.name))?; // [B, T, I]
+            let look_up = |(table, identifiers): &(&Tensor, &Tensor)| {
+                let (rows, time) = identifiers.dims2()?;
+                let looked_up = table.index_select(&identifiers.flatten_all()?, 0)?;
+                looked_up.reshape((rows, time, ()))
+            };
+            let looked_up: Result<Vec<Tensor>> = tables.iter().map(look_up).collect();
+            let x = looked_up.and_then(|looked_up| Tensor::cat(&looked_up, 2)); // [B, T, I]
+            let mut x = x.map_err(NnError::at(&self.name))?;
             if let Some(dropping) = dropping {
                 x = dropping.apply(&x)?;
             }
@@ -143,7 +146,7 @@ impl Gru {
                 .iter()
                 .map(|(table, identifiers)| {
                     let numbers = identifiers.flatten_all()?.to_vec1()?;
-                    Ok((table.weight().clone(), numbers))
+                    Ok(((*table).clone(), numbers))
                 })
                 .collect();
             let source = Source::Tables(tables?, dropping);
@@ -221,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::base::Random;
-    use crate::nn::Gradients;
+    use crate::nn::{Embedding, Gradients};
 
     fn flat(tensor: &Tensor) -> Vec<f32> {
         let flat = tensor.flatten_all().expect("flat");
@@ -292,11 +295,12 @@ mod tests {
         let dropping = crate::nn::Dropout::new(0.3).draw(Some(&mut random));
         assert!(dropping.is_some());
         for dropping in [None, dropping] {
-            let tables = [(&items, &ids), (&feedback, &likes)];
+            let tables = [(items.weight(), &ids), (feedback.weight(), &likes)];
             let inside = gru
                 .forward_looked_up(&tables, &lengths, dropping, Purpose::Training)
                 .expect("fits");
-            let looked_up = tables.map(|(table, ids)| table.forward(ids).expect("fits"));
+            let looked_up = [(&items, &ids), (&feedback, &likes)]
+                .map(|(table, ids)| table.forward(ids).expect("fits"));
             let mut x = Tensor::cat(&looked_up, 2).expect("cpu");
             if let Some(dropping) = dropping {
                 x = dropping.apply(&x).expect("cpu");
@@ -307,7 +311,7 @@ mod tests {
             assert!(worst < 1e-6, "{worst}");
         }
         let beyond = of(&[9; 12]);
-        let tables = [(&items, &beyond), (&feedback, &likes)];
+        let tables = [(items.weight(), &beyond), (feedback.weight(), &likes)];
         let error = gru.forward_looked_up(&tables, &lengths, None, Purpose::Scoring);
         assert!(
             error
