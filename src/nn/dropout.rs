@@ -24,13 +24,22 @@ impl Dropout {
     /// # Errors
     /// If the device refuses.
     pub fn forward(&self, x: Tensor, random: Option<&mut Random>) -> Result<Tensor, NnError> {
-        let Some(random) = random.filter(|_| self.rate > 0.0) else {
+        let Some(mask) = self.mask(x.elem_count(), random) else {
             return Ok(x);
         };
+        Tensor::from_vec(mask, x.shape(), x.device())
+            .and_then(|mask| x * mask)
+            .map_err(NnError::at("dropout"))
+    }
+
+    /// What to multiply `count` numbers by, 0 or 1 / (1 − rate); `None` if nothing is dropped.
+    #[must_use]
+    pub fn mask(&self, count: usize, random: Option<&mut Random>) -> Option<Vec<f32>> {
+        let random = random.filter(|_| self.rate > 0.0)?;
         // A draw below the threshold drops; 32 bits put the rate within 2e-10.
         let threshold = (self.rate * 4_294_967_296.0) as u32;
         let kept = (1.0 / (1.0 - self.rate)) as f32;
-        let mask: Vec<f32> = (0..x.elem_count())
+        let mask = (0..count)
             .map(|_| {
                 if random.next_u32() < threshold {
                     0.0
@@ -39,9 +48,7 @@ impl Dropout {
                 }
             })
             .collect();
-        Tensor::from_vec(mask, x.shape(), x.device())
-            .and_then(|mask| x * mask)
-            .map_err(NnError::at("dropout"))
+        Some(mask)
     }
 }
 
