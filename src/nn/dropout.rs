@@ -65,6 +65,25 @@ impl Dropout {
             None => Ok(x),
         }
     }
+
+    /// What to multiply `count` numbers by, 0 or 1 / (1 − rate); `None` if nothing is dropped.
+    #[must_use]
+    pub fn mask(&self, count: usize, random: Option<&mut Random>) -> Option<Vec<f32>> {
+        let random = random.filter(|_| self.rate > 0.0)?;
+        // A draw below the threshold drops; 32 bits put the rate within 2e-10.
+        let threshold = (self.rate * 4_294_967_296.0) as u32;
+        let kept = (1.0 / (1.0 - self.rate)) as f32;
+        let mask = (0..count)
+            .map(|_| {
+                if random.next_u32() < threshold {
+                    0.0
+                } else {
+                    kept
+                }
+            })
+            .collect();
+        Some(mask)
+    }
 }
 
 impl Dropping {

@@ -31,6 +31,15 @@ impl Embedding {
         })
     }
 
+    /// The first `count` vectors, `[count, W]`: of positions, for instance.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn first(&self, count: usize) -> Result<Tensor, NnError> {
+        let first = self.weight.narrow(0, 0, count);
+        first.map_err(NnError::at(&self.name))
+    }
+
     /// Looks vectors up.
     ///
     /// # Shapes

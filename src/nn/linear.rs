@@ -40,6 +40,11 @@ impl Linear {
         })
     }
 
+    /// Weight `[O, I]` and bias `[O]`, for layers that combine them with others.
+    pub(super) fn parts(&self) -> (&Tensor, &Tensor) {
+        (&self.weight, &self.bias)
+    }
+
     /// The affine map.
     ///
     /// # Shapes
