@@ -421,3 +421,90 @@ fn networks_with_text_vectors_score_as_pytorch_does() {
         python("scores", &[&model, &path, &expected]);
     }
 }
+
+/// A store and results of their own, and an experiment over the shipped pipeline.
+struct Trial {
+    folder: tempfile::TempDir,
+}
+
+impl Trial {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("folder");
+        let pipeline = Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines/tallrec.yaml");
+        let text = format!(
+            "experiment: trial\npipeline: {}\ngrid: {{domain: movie, k: [4, 8], seed: 0, method: \
+             [gru4rec, gru_bert, dros_bert]}}\nsettings:\n  gru4rec: &short {{hidden_size: 4, \
+             epochs: 2}}\n  gru_bert: *short\n  dros_bert: *short\n",
+            pipeline.display()
+        );
+        fs::write(folder.path().join("trial.yaml"), text).expect("write");
+        Self { folder }
+    }
+
+    /// Whether it succeeded, and what it said.
+    fn run(&self, settings: &[&str]) -> (bool, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .arg("run")
+            .arg(self.folder.path().join("trial.yaml"))
+            .args(settings.iter().flat_map(|setting| ["--set", setting]))
+            .arg("--store")
+            .arg(self.folder.path().join("store"))
+            .arg("--results")
+            .arg(self.folder.path().join("results"))
+            .env("HF_HUB_OFFLINE", "1")
+            .env("HF_HUB_CACHE", self.folder.path().join("hub"))
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    }
+
+    /// How many stages of each kind were made, by the manifests of the store.
+    fn made(&self) -> BTreeMap<String, usize> {
+        let mut made = BTreeMap::new();
+        for shard in fs::read_dir(self.folder.path().join("store/manifests")).expect("manifests") {
+            for file in fs::read_dir(shard.expect("shard").path()).expect("shard") {
+                let text = fs::read_to_string(file.expect("file").path()).expect("manifest");
+                let manifest: Value = serde_json::from_str(&text).expect("JSON");
+                let kind = manifest["material"]["kind"].as_str().expect("a kind");
+                *made.entry(kind.to_owned()).or_default() += 1;
+            }
+        }
+        made
+    }
+}
+
+#[test]
+fn items_are_embedded_once_for_all_trainings() {
+    let trial = Trial::new();
+    let (fine, said) = trial.run(&[]);
+    assert!(fine, "{said}");
+    let made = trial.made();
+    assert_eq!(made["random_text_encoder"], 1);
+    assert_eq!(made["embed_items"], 1);
+    assert_eq!(made["train_recommender"], 6);
+
+    // Another encoder: items are embedded again and the two methods trained again, GRU4Rec is not.
+    let path = format!("text_encoder.path={}", fixture().display());
+    let (fine, said) = trial.run(&[&path, "text_encoder.max_tokens=24"]);
+    assert!(fine, "{said}");
+    let made = trial.made();
+    assert_eq!(made["random_text_encoder"], 1);
+    assert_eq!(made["embed_items"], 2);
+    assert_eq!(made["train_recommender"], 10);
+}
+
+#[test]
+fn an_encoder_that_is_not_here_costs_only_what_needs_it() {
+    let trial = Trial::new();
+    let (fine, said) = trial.run(&["text_encoder.hf=google-bert/bert-base-uncased"]);
+    assert!(!fine);
+    for part in [
+        "google-bert/bert-base-uncased",
+        "HF_HUB_OFFLINE",
+        "hf download",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(trial.made()["train_recommender"], 2, "GRU4Rec at two K");
+}

@@ -3,6 +3,10 @@
 //! One of `hf: owner/name` (with `revision`), `path: folder`, or `random: {…}`, a small one made
 //! here that has read nothing; without the block it is the last. The other keys are parameters of
 //! the stage that embeds the items.
+//!
+//! For `random` alone, `pooling` is `mean` unless the block says otherwise: the state of `[CLS]` in
+//! a BERT that has learnt nothing is nearly the same for every text (a test in
+//! `text_encoder::random` measures it), so it would tell the networks nothing at all.
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +48,8 @@ const BLOCK: ModelBlock = ModelBlock {
 /// do not apply.
 pub fn decode(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
     let mut all = json!({
-        "source": "random", "hf": null, "revision": null, "path": null, "random": {}, "embed": {},
+        "source": "random", "hf": null, "revision": null, "path": null, "random": {},
+        "embed": {"pooling": "mean"},
     });
     let found = node
         .filter(|node| !node.is_null())
@@ -59,21 +64,25 @@ fn read(node: &Node, diagnostics: &mut Diagnostics) -> Option<Map<String, Value>
     let entries = BLOCK.entries(node, diagnostics)?;
     BLOCK.check_keys(entries, diagnostics);
     let mut block = Map::new();
-    let embed: Map<String, Value> = entries
+    let mut embed: Map<String, Value> = entries
         .iter()
         .filter(|entry| EMBEDDING.contains(&entry.key.as_str()) && !entry.value.is_null())
         .map(|entry| (entry.key.clone(), entry.value.to_json()))
         .collect();
-    block.insert("embed".to_owned(), Value::Object(embed));
     // Only how items are embedded: by the encoder made here.
-    if !(entries.iter()).any(|entry| {
-        [&SOURCES[..], &["revision"]]
-            .concat()
-            .contains(&&*entry.key)
-    }) {
-        return Some(block);
+    let names_one = |key: &str| SOURCES.contains(&key) || key == "revision";
+    let chosen = if entries.iter().any(|entry| names_one(&entry.key)) {
+        Some(BLOCK.choose(node, entries, diagnostics)?)
+    } else {
+        None
+    };
+    if chosen.is_none_or(|chosen| chosen.key == "random") {
+        embed.entry("pooling").or_insert_with(|| json!("mean"));
     }
-    let chosen = BLOCK.choose(node, entries, diagnostics)?;
+    block.insert("embed".to_owned(), Value::Object(embed));
+    let Some(chosen) = chosen else {
+        return Some(block);
+    };
     block.insert("source".to_owned(), json!(chosen.key));
     match chosen.key.as_str() {
         "hf" => BLOCK.hub(chosen, node, &mut block, diagnostics),

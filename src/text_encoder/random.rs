@@ -216,6 +216,28 @@ mod tests {
         }
     }
 
+    /// Mean cosine of the vectors of different titles.
+    fn cosine(vectors: &[Vec<f32>]) -> f32 {
+        let dot =
+            |one: &[f32], two: &[f32]| -> f32 { one.iter().zip(two).map(|(a, b)| a * b).sum() };
+        let mut all = Vec::new();
+        for (at, one) in vectors.iter().enumerate() {
+            for two in vectors[..at].iter().filter(|two| *two != one) {
+                all.push(dot(one, two) / (dot(one, one) * dot(two, two)).sqrt());
+            }
+        }
+        all.iter().sum::<f32>() / all.len() as f32
+    }
+
+    #[test]
+    fn only_the_mean_tells_texts_apart_where_nothing_was_learnt() {
+        let (_folder, encoder) = made(1);
+        let cls = cosine(&embed(&encoder, &TITLES, Pooling::Cls));
+        let mean = cosine(&embed(&encoder, &TITLES, Pooling::Mean));
+        assert!(cls > 0.999, "{cls}");
+        assert!(mean < 0.95, "{mean}");
+    }
+
     #[test]
     fn the_seed_decides_and_bytes_do_not_depend_on_the_order_of_texts() {
         let bytes = |seed| {

@@ -18,6 +18,9 @@ wrong!(misspelt_hyper_parameter, EXPERIMENT, "like_share" => "gru4rec: {weight_d
 wrong!(setting_of_a_wrong_type, EXPERIMENT, "data:" => "settings: {gru4rec: {hidden_size: wide}}\ndata:", "--set", "grid.method=gru4rec");
 wrong!(settings_of_no_method, EXPERIMENT, "data:" => "settings: {gru4reck: {hidden_size: 3}}\ndata:");
 wrong!(settings_are_a_number, EXPERIMENT, "data:" => "settings: {gru4rec: 3}\ndata:");
+wrong!(text_encoder_of_two_sources, EXPERIMENT, "data:" => "text_encoder: {hf: bert-base-uncased, random: {}, pooling: cls}\ndata:");
+wrong!(text_encoder_of_no_known_key, EXPERIMENT, "data:" => "text_encoder: {hf: bert, revision: 3, poolling: cls}\ndata:");
+wrong!(text_encoder_is_a_name, EXPERIMENT, "data:" => "text_encoder: bert-base-uncased\ndata:");
 wrong!(fidelity_key_and_value, EXPERIMENT, "data:" => "fidelity: {movie.splt: by_user, movie.neutral: dislik}\ndata:");
 wrong!(fidelity_preset, EXPERIMENT, "data:" => "fidelity: papre\ndata:");
 wrong!(k_is_no_number, EXPERIMENT, "k: [2, 4]" => "k: [2, four, 0, -1, 2.5]");
