@@ -194,7 +194,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     } else {
         Weights::new(
             &configuration,
-            WeightFiles::open(&folder, &configuration)?.all_f32()?,
+            configuration.open_weights(&folder)?.all_f32()?,
         )?
     };
     let lora = LoraOptions::default();

@@ -4,7 +4,8 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
-    reason = "a test stops at what it does not expect"
+    clippy::print_stdout,
+    reason = "a test stops at what it does not expect, and says why it is skipped"
 )]
 
 use std::fs;
@@ -116,4 +117,58 @@ fn a_program_of_ones_own_is_a_stage_like_any_other() {
     fs::write(&program, changed).expect("written");
     run(&at("experiment.yaml"), folder.path());
     assert_eq!(made(folder.path()), (1, 12));
+}
+
+/// Skipped, with the reason, where Python has no PyTorch or pyarrow; `RUNNER_PYTHON` chooses the
+/// interpreter.
+#[test]
+fn a_pytorch_script_is_a_method_beside_the_others() {
+    let python = std::env::var("RUNNER_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let needs = Command::new(&python)
+        .args(["-c", "import torch, pyarrow"])
+        .output();
+    match needs {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            println!("skipped: {}", String::from_utf8_lossy(&output.stderr));
+            return;
+        }
+        Err(error) => {
+            println!("skipped: `{python}` does not start: {error}");
+            return;
+        }
+    }
+    let run = |folder: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_runner"))
+            .args(["run", "examples/pytorch_baseline/experiment.yaml"])
+            .args(["--set", "grid.k=256", "--set", "grid.seed=[0, 1]"])
+            .args(["--set", &format!("variables.python={python}")])
+            .arg("--store")
+            .arg(folder.join("store"))
+            .arg("--results")
+            .arg(folder.join("results"))
+            .output()
+            .expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        fs::read_to_string(folder.join("results/pytorch_baseline/results.csv")).expect("results")
+    };
+    let folder = tempfile::tempdir().expect("folder");
+    let results = run(folder.path());
+    // Every metric of every split that the built-in methods have, for the script as well.
+    let rows = |method: &str| {
+        let start = format!("pytorch_baseline,{method},");
+        results
+            .lines()
+            .filter(|line| line.starts_with(&start))
+            .count()
+    };
+    assert!(rows("signed_sum") >= 2 * 2 * 3, "{results}");
+    assert_eq!(rows("signed_sum"), rows("like_share"), "{results}");
+    let again = tempfile::tempdir().expect("folder");
+    assert_eq!(
+        run(again.path()),
+        results,
+        "the same seed gives the same bytes"
+    );
 }

@@ -51,7 +51,7 @@ fn copy_adapter(name: &str) -> TempDir {
 }
 
 fn open(folder: &Path) -> Result<WeightFiles, LanguageModelError> {
-    WeightFiles::open(folder, &Configuration::read(folder)?)
+    Configuration::read(folder)?.open_weights(folder)
 }
 
 /// The whole message of an error, with paths of temporary folders cut down to what is below them.
@@ -105,7 +105,7 @@ fn the_models_are_read() {
     let sizes: Vec<(Family, usize, usize, usize, bool)> = MODELS
         .map(|name| {
             let configuration = Configuration::read(&fixture(name)).expect("config.json");
-            let weights = WeightFiles::open(&fixture(name), &configuration).expect("weights");
+            let weights = configuration.open_weights(&fixture(name)).expect("weights");
             let tensors = configuration.tensors();
             let all = weights.all_f32().expect("finite");
             assert_eq!(all.len(), tensors.len());

@@ -228,7 +228,10 @@ fn registries_are_complete_and_named_like_their_files() {
     );
     assert_eq!(
         names(RECOMMENDERS.iter().map(|method| method.name())),
-        stems("src/recommender", "\nimpl Method for"),
+        stems("src/recommender", "\nimpl Method for")
+            .union(&stems("src/recommender", "\nimpl Network for"))
+            .cloned()
+            .collect(),
         "RECOMMENDERS"
     );
     assert_eq!(

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use candle_core::{DType, Device, Tensor};
 use runner::nn::gru::{GruStates, Purpose};
-use runner::nn::{Embedding, Gru, Init, Linear, VariableBuilder, Variables};
+use runner::nn::{Embedding, Gradients, Gru, Init, Linear, VariableBuilder, Variables};
 use runner::train::{Adam, AdamOptions, Loss};
 use serde_json::Value;
 
@@ -96,8 +96,8 @@ impl Case {
 
     fn loss(&self, loss: Loss) -> Tensor {
         let states = self.states();
-        let last = states.last.last().expect("a layer"); // [B, H]
-        let logits = self.output.forward_chosen(last, &self.target); // [B]
+        let last = states.into_last().expect("a layer"); // [B, H]
+        let logits = self.output.forward_chosen(&last, &self.target); // [B]
         loss.of(&logits.expect("shapes"), &self.labels)
             .expect("labels")
     }
@@ -118,12 +118,11 @@ fn worst(one: &Tensor, two: &Tensor) -> f32 {
 fn check(name: &str, layers: usize) {
     let case = open(name, layers);
     let states = case.states();
-    let last = states.last.last().expect("a layer");
-    let out = case.output.forward(last).expect("shapes"); // [B, V]
+    let last = states.clone().into_last().expect("a layer");
+    let out = case.output.forward(&last).expect("shapes"); // [B, V]
     let distance = worst(&out, &case.expected["out"]);
     assert!(distance < TOLERANCE, "{name} out {distance}");
-    let all = Tensor::stack(&states.last, 0).expect("same shapes"); // [L, B, H]
-    let distance = worst(&all, &case.expected["h_n"]);
+    let distance = worst(&states.last, &case.expected["h_n"]);
     assert!(distance < TOLERANCE, "{name} h_n {distance}");
 
     for (key, loss) in [("mse_sigmoid", Loss::Mse), ("bce", Loss::Bce)] {
@@ -135,12 +134,13 @@ fn check(name: &str, layers: usize) {
         );
     }
 
-    let gradients = case.loss(Loss::Mse).backward().expect("differentiable");
+    let gradients = Gradients::of(&case.loss(Loss::Mse)).expect("differentiable");
     let mut compared = 0;
     for (variable_name, variable) in case.variables.iter() {
-        let gradient = gradients.get(variable).expect("a gradient reaches all");
+        let gradient = gradients.get(variable).expect("cpu");
+        let gradient = gradient.expect("a gradient reaches all");
         if let Some(expected) = case.expected.get(&format!("g.{variable_name}")) {
-            let distance = worst(gradient, expected);
+            let distance = worst(&gradient, expected);
             assert!(distance < TOLERANCE, "{name} {variable_name} {distance}");
             compared += 1;
         }
@@ -166,7 +166,7 @@ fn check(name: &str, layers: usize) {
             (found - expected).abs() < 2e-6,
             "{name} adam {found} {expected}"
         );
-        let gradients = loss.backward().expect("differentiable");
+        let gradients = Gradients::of(&loss).expect("differentiable");
         adam.step(&case.variables, &gradients).expect("gradients");
     }
 }

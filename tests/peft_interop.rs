@@ -96,7 +96,7 @@ fn transformers_and_peft_load_what_we_write_and_we_read_what_they_do() {
 
     let name = "tiny-llama-gqa";
     let configuration = Configuration::read(&fixture(name)).expect("config.json");
-    let weights = WeightFiles::open(&fixture(name), &configuration).expect("weights");
+    let weights = configuration.open_weights(&fixture(name)).expect("weights");
     let numbers = weights.all_f32().expect("numbers");
     let parameters: BTreeMap<String, Parameter> = configuration
         .tensors()
@@ -135,7 +135,9 @@ fn transformers_and_peft_load_what_we_write_and_we_read_what_they_do() {
     if !python(&cases) {
         return;
     }
-    let read = WeightFiles::open(&pickles, &configuration).expect("pytorch_model.bin");
+    let read = configuration
+        .open_weights(&pickles)
+        .expect("pytorch_model.bin");
     assert_eq!(
         read.digest().expect("digest"),
         weights.digest().expect("digest")

@@ -7,14 +7,14 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::adapter_config::AdapterConfig;
-use super::configuration_file::clipped;
 use super::lora::{MODULES, parameter_name};
-use super::safetensors_file::{self, ToWrite};
-use super::weight_files::few;
 use super::{
     Configuration, LanguageModelError, LoraOptions, NumberType, Parameter, Parameters, WeightFiles,
 };
 use crate::base::Digest;
+use crate::model_files::error::clipped;
+use crate::model_files::safetensors_file::{self, ToWrite};
+use crate::model_files::weight_files::few;
 
 /// Name of the file with an adapter's options.
 pub const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -114,7 +114,8 @@ impl Adapter {
                 values: &one.values,
             })
             .collect();
-        safetensors_file::write(&folder.join(ADAPTER_WEIGHTS), &tensors, NumberType::F32)
+        let path = folder.join(ADAPTER_WEIGHTS);
+        Ok(safetensors_file::write(&path, &tensors, NumberType::F32)?)
     }
 
     /// Refuses an adapter whose matrices do not fit a backbone.

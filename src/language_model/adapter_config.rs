@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::configuration_file::clipped;
 use super::lora::MODULES;
 use super::{LanguageModelError, LoraOptions};
 use crate::base::nearest::suggestion;
+use crate::model_files::error::clipped;
 
 /// Keys that do not change what an adapter computes.
 const HARMLESS: [&str; 12] = [

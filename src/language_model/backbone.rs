@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::safetensors_file::{self, ToWrite};
-use super::weight_files::WEIGHT_FILES;
 use super::{Configuration, LanguageModelError, NumberType, Parameters, Tokenizer, WeightFiles};
 use crate::base::Digest;
+use crate::model_files::safetensors_file::{self, ToWrite};
+use crate::model_files::weight_files::WEIGHT_FILES;
 
 /// A model folder, open and checked: its parts belong together.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Backbone {
         let configuration = Configuration::read(folder)?;
         let tokenizer = Tokenizer::read(folder)?;
         tokenizer.check_against(&configuration)?;
-        let weights = WeightFiles::open(folder, &configuration)?;
+        let weights = configuration.open_weights(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
             configuration,
@@ -48,7 +48,7 @@ impl Backbone {
     /// # Errors
     /// If reading fails.
     pub fn digest(&self) -> Result<Digest, LanguageModelError> {
-        self.weights.digest()
+        Ok(self.weights.digest()?)
     }
 
     /// Writes a folder that transformers loads. `weights` are all tensors of `configuration`, by
@@ -105,6 +105,7 @@ impl Backbone {
         configuration.write(folder, tokenizer.special_ids(), number_type.torch_name())?;
         tokenizer.write(folder)?;
         let (name, _) = WEIGHT_FILES[0];
-        safetensors_file::write(&folder.join(name), &tensors, number_type)
+        let path = folder.join(name);
+        Ok(safetensors_file::write(&path, &tensors, number_type)?)
     }
 }

@@ -1,6 +1,15 @@
 //! The sizes of a model, from `config.json` of a Hugging Face folder.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
+
+use super::LanguageModelError;
+use crate::model_files::WeightFiles;
+
+/// The tensor of a head that is not the embedding.
+const HEAD: &str = "lm_head.weight";
 
 /// Architectures that differ in more than sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +141,38 @@ impl Configuration {
             ));
         }
         all
+    }
+
+    /// Opens the weights in a folder and checks that they are exactly those of this model.
+    ///
+    /// Two kinds of tensors may be there beyond: the `rotary_emb.inv_freq` of checkpoints of
+    /// before 2024, which follow from the configuration, and the `lm_head.weight` of a model whose
+    /// head is its embedding, a copy of it. Neither is read.
+    ///
+    /// # Errors
+    /// If there are none, a shard is missing, a file is cut, or tensors are missing, surplus or of
+    /// other shapes.
+    pub fn open_weights(&self, folder: &Path) -> Result<WeightFiles, LanguageModelError> {
+        let mut weights = WeightFiles::open(folder)?;
+        let mut expected: BTreeMap<String, Vec<usize>> = self.tensors().into_iter().collect();
+        if let Some(shape) = weights.shape(HEAD).filter(|_| self.tied_head) {
+            let right = [self.vocabulary_size, self.hidden_size];
+            if *shape != right {
+                expected.insert(HEAD.to_owned(), right.to_vec());
+            }
+        }
+        let passed_over = |name: &str| {
+            name.ends_with("rotary_emb.inv_freq")
+                || (name == HEAD && self.tied_head && !expected.contains_key(HEAD))
+        };
+        weights.rename(passed_over, str::to_owned)?;
+        weights.keep_exactly(&expected, |missing| {
+            (missing == [HEAD]).then_some(
+                "if the head of this model is its embedding, config.json must say \
+                 \"tie_word_embeddings\": true",
+            )
+        })?;
+        Ok(weights)
     }
 
     /// Width of the inputs and outputs of a module of [`super::lora::MODULES`]; `None` for

@@ -4,15 +4,15 @@
 //! `pretraining_tp`, the type of numbers, version numbers) is passed over.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Configuration, Family, LanguageModelError, RopeScaling};
 use crate::base::nearest::suggestion;
-
-/// Name of the file in a folder.
-pub const CONFIGURATION_FILE: &str = "config.json";
+use crate::model_files::ModelFileError;
+use crate::model_files::error::clipped;
+use crate::model_files::keys::{CONFIGURATION_FILE, Keys, MOST, MOST_LAYERS, shown};
 
 /// Architectures by the names that stand in `config.json`. `LLaMAForCausalLM` is how the first
 /// converted LLaMA checkpoints, those of 2023, spell it.
@@ -23,10 +23,6 @@ const ARCHITECTURES: [(&str, Family); 5] = [
     ("Qwen2ForCausalLM", Family::Qwen2),
     ("Qwen3ForCausalLM", Family::Qwen3),
 ];
-
-/// Larger than any size of any model; keeps products of sizes in range.
-const MOST: u64 = 1 << 26;
-const MOST_LAYERS: u64 = 4096;
 
 impl Configuration {
     /// Reads `config.json` of a model folder.
@@ -45,19 +41,7 @@ impl Configuration {
     /// # Errors
     /// As [`Configuration::read`].
     pub fn from_json(bytes: &[u8], path: &Path) -> Result<Self, LanguageModelError> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| {
-            LanguageModelError::file(path, format!("this is not JSON: {error}"))
-        })?;
-        let Value::Object(keys) = value else {
-            return Err(LanguageModelError::file(
-                path,
-                "this is not a JSON object of keys and values",
-            ));
-        };
-        let keys = Keys {
-            path: path.to_owned(),
-            keys,
-        };
+        let keys = Keys::from_json(bytes, path)?;
         let family = keys.family()?;
         keys.refuse_what_is_not_built()?;
         let configuration = keys.configuration(family)?;
@@ -66,77 +50,8 @@ impl Configuration {
     }
 }
 
-/// The keys of a file, or of an object in it.
-struct Keys {
-    path: PathBuf,
-    keys: Map<String, Value>,
-}
-
 impl Keys {
-    /// An error that names the file.
-    fn wrong(&self, message: impl Into<String>) -> LanguageModelError {
-        LanguageModelError::file(&self.path, message)
-    }
-
-    /// The value of a key; `null` is as good as nothing.
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.keys.get(key).filter(|value| !value.is_null())
-    }
-
-    fn size_or(
-        &self,
-        key: &str,
-        default: Option<u64>,
-        most: u64,
-    ) -> Result<usize, LanguageModelError> {
-        let value = match (self.get(key), default) {
-            (Some(value), _) => value.as_u64().ok_or_else(|| {
-                self.wrong(format!("`{key}` is {}, not a whole number", shown(value)))
-            })?,
-            (None, Some(default)) => default,
-            (None, None) => {
-                return Err(self
-                    .wrong(format!("`{key}` is missing"))
-                    .with_help("take config.json from the folder the weights came from"));
-            }
-        };
-        if value == 0 || value > most {
-            return Err(self.wrong(format!("`{key}` is {value}; it must be from 1 to {most}")));
-        }
-        Ok(value as usize)
-    }
-
-    fn size(&self, key: &str) -> Result<usize, LanguageModelError> {
-        self.size_or(key, None, MOST)
-    }
-
-    /// A positive, finite number.
-    fn number_or(&self, key: &str, default: Option<f64>) -> Result<f64, LanguageModelError> {
-        let value = match (self.get(key), default) {
-            (Some(value), _) => value
-                .as_f64()
-                .ok_or_else(|| self.wrong(format!("`{key}` is {}, not a number", shown(value))))?,
-            (None, Some(default)) => default,
-            (None, None) => return Err(self.wrong(format!("`{key}` is missing"))),
-        };
-        if value.is_finite() && value > 0.0 {
-            Ok(value)
-        } else {
-            Err(self.wrong(format!("`{key}` is {value}; it must be positive")))
-        }
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, LanguageModelError> {
-        match self.get(key) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
-            Some(other) => {
-                Err(self.wrong(format!("`{key}` is {}, not true or false", shown(other))))
-            }
-        }
-    }
-
-    fn family(&self) -> Result<Family, LanguageModelError> {
+    fn family(&self) -> Result<Family, ModelFileError> {
         let known = || ARCHITECTURES.iter().map(|(name, _)| *name);
         let name = match self.get("architectures") {
             Some(Value::Array(names)) if names.len() == 1 => names[0].as_str(),
@@ -162,7 +77,7 @@ impl Keys {
             })
     }
 
-    fn refuse_what_is_not_built(&self) -> Result<(), LanguageModelError> {
+    fn refuse_what_is_not_built(&self) -> Result<(), ModelFileError> {
         if let Some(activation) = self.get("hidden_act")
             && activation != "silu"
         {
@@ -198,7 +113,7 @@ impl Keys {
         Ok(())
     }
 
-    fn configuration(&self, family: Family) -> Result<Configuration, LanguageModelError> {
+    fn configuration(&self, family: Family) -> Result<Configuration, ModelFileError> {
         let heads = self.size("num_attention_heads")?;
         let hidden_size = self.size("hidden_size")?;
         let layers = self.size_or("num_hidden_layers", None, MOST_LAYERS)?;
@@ -250,7 +165,7 @@ impl Keys {
 
     /// Frequencies in either layout: `rope_theta` and `rope_scaling` side by side, or both inside
     /// `rope_parameters` as transformers 5 writes them.
-    fn rope(&self) -> Result<(f64, RopeScaling), LanguageModelError> {
+    fn rope(&self) -> Result<(f64, RopeScaling), ModelFileError> {
         let inside = |key: &str| match self.get(key) {
             None => Ok(None),
             Some(Value::Object(keys)) => Ok(Some(Keys {
@@ -325,7 +240,7 @@ impl Keys {
         family: Family,
         layers: usize,
         max_positions: usize,
-    ) -> Result<Option<usize>, LanguageModelError> {
+    ) -> Result<Option<usize>, ModelFileError> {
         let window = match family {
             Family::Llama => return Ok(None),
             // Where the key is missing, transformers takes 4096; `null` says that there is none.
@@ -368,7 +283,7 @@ impl Keys {
         }
     }
 
-    fn check(&self, sizes: &Configuration) -> Result<(), LanguageModelError> {
+    fn check(&self, sizes: &Configuration) -> Result<(), ModelFileError> {
         if !sizes.heads.is_multiple_of(sizes.key_value_heads) {
             return Err(self.wrong(format!(
                 "`num_attention_heads` {} is not a multiple of `num_key_value_heads` {}",
@@ -389,29 +304,4 @@ impl Keys {
         }
         Ok(())
     }
-}
-
-/// A JSON value in an error, not longer than a few words.
-fn shown(value: &Value) -> String {
-    clipped(&value.to_string())
-}
-
-/// A text from a file in an error.
-pub(crate) fn clipped(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut short: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|letter| {
-            if letter.is_control() {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::configuration_file::CONFIGURATION_FILE;
 use super::{Configuration, Family, LanguageModelError, RopeScaling};
+use crate::model_files::CONFIGURATION_FILE;
 
 /// Ids of the tokens that begin, end and fill a text, for `config.json`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

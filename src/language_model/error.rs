@@ -3,37 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::model_files::ModelFileError;
+
 /// Why a language model cannot be read, run or written.
 #[derive(Debug, thiserror::Error)]
 pub enum LanguageModelError {
-    /// Something in a file is not as it must be.
-    #[error("`{}`: {message}{}", .path.display(), help_line(.help))]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What is wrong.
-        message: String,
-        /// What to do about it; may be empty.
-        help: String,
-    },
-    /// A file cannot be read or written.
-    #[error("cannot {action} `{}`: {source}", .path.display())]
-    Io {
-        /// `read`, `write`, `create`.
-        action: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// The reason.
-        source: io::Error,
-    },
-    /// What was asked of the model cannot be.
-    #[error("{message}{}", help_line(.help))]
-    Invalid {
-        /// What is wrong.
-        message: String,
-        /// What to do about it; may be empty.
-        help: String,
-    },
+    /// Something in its files, or in what was asked of it, is not as it must be.
+    #[error(transparent)]
+    Files(#[from] ModelFileError),
     /// candle or the device refused an operation.
     #[error("{at}: {source}")]
     Candle {
@@ -44,48 +21,29 @@ pub enum LanguageModelError {
     },
 }
 
-fn help_line(help: &str) -> String {
-    if help.is_empty() {
-        String::new()
-    } else {
-        format!("\n  help: {help}")
-    }
-}
-
 impl LanguageModelError {
     /// Something wrong in a file.
     pub fn file(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
-        Self::File {
-            path: path.into(),
-            message: message.into(),
-            help: String::new(),
-        }
+        Self::Files(ModelFileError::file(path, message))
     }
 
     /// Something that cannot be.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self::Invalid {
-            message: message.into(),
-            help: String::new(),
-        }
+        Self::Files(ModelFileError::invalid(message))
     }
 
     /// Adds what to do about it.
     #[must_use]
-    pub fn with_help(mut self, text: impl Into<String>) -> Self {
-        if let Self::File { help, .. } | Self::Invalid { help, .. } = &mut self {
-            *help = text.into();
+    pub fn with_help(self, text: impl Into<String>) -> Self {
+        match self {
+            Self::Files(error) => Self::Files(error.with_help(text)),
+            other @ Self::Candle { .. } => other,
         }
-        self
     }
 
     /// For `map_err` on a file operation.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        let wrapped = ModelFileError::io(action, path);
+        move |source| Self::Files(wrapped(source))
     }
 }

@@ -5,11 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::configuration_file::clipped;
 use super::{Configuration, LanguageModelError, SpecialIds};
+use crate::model_files::TOKENIZER_FILE;
+use crate::model_files::error::clipped;
 
-/// Name of the file in a folder.
-pub const TOKENIZER_FILE: &str = "tokenizer.json";
 const CONFIG_FILE: &str = "tokenizer_config.json";
 const SPECIAL_FILE: &str = "special_tokens_map.json";
 

@@ -3,8 +3,9 @@
 //! Layers follow PyTorch's semantics and weight layouts, so a checkpoint moves between the two.
 //! Numbers are `f32`. On the CPU the hot layers ([`Linear`], [`Gru`]) are single operations with
 //! their own backward pass over slices: candle's graph of ten small operations per time step
-//! costs more than the arithmetic at hidden sizes of 64. They run on the calling thread alone
-//! and sum in a fixed order, so the same inputs give the same bytes with any number of threads.
+//! costs more than the arithmetic at hidden sizes of 64. They sum in a fixed order, so the same
+//! inputs give the same bytes with any number of threads, and hand the gradients of their variables
+//! to [`Gradients`] instead of to candle.
 //! On other devices the same layers are plain candle operations (in that form they are also
 //! what the fused ones are tested against).
 //!
@@ -17,18 +18,25 @@ pub mod embedding;
 pub mod error;
 #[cfg(test)]
 mod finite_difference;
+pub mod gates;
+pub mod gradients;
 pub mod gru;
-pub mod gru_cell;
 pub mod initialise;
 pub mod linear;
 pub mod matrix;
+pub mod moments;
+pub mod packed;
 pub mod product;
+mod recurrence;
+mod steps;
 pub mod variables;
 pub mod vector;
+mod wide;
 
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use error::NnError;
+pub use gradients::{Gradient, Gradients};
 pub use gru::Gru;
 pub use initialise::Init;
 pub use linear::Linear;

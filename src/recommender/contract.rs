@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use super::RecommenderError;
 use super::error::{read_json, write_json};
+use super::sequence::ItemVectors;
+use crate::base::Digest;
 use crate::data::Sample;
 use crate::data::catalogue::CatalogueItem;
 use crate::train::{Epoch, Observer};
@@ -36,7 +38,7 @@ fn prefix(path: &str) -> String {
 /// What came of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitReport {
-    /// One point per epoch; empty for methods that are not trained.
+    /// One point per validation; empty for methods that are not trained.
     pub curve: Vec<Epoch>,
     /// The epoch whose weights were kept; 0 for methods that are not trained.
     pub best_epoch: usize,
@@ -79,6 +81,32 @@ pub struct FitTask<'a> {
     pub seed: u64,
     /// Where the model goes; it exists.
     pub folder: &'a Path,
+    /// Frozen vectors of the items' texts, for methods that need them.
+    pub item_vectors: Option<&'a ItemVectors>,
+}
+
+impl<'a> FitTask<'a> {
+    /// Scoring the validation rows with the model that was just written.
+    #[must_use]
+    pub fn validation(&self) -> ScoreTask<'a> {
+        ScoreTask {
+            folder: self.folder,
+            samples: self.valid,
+            item_vectors: self.item_vectors,
+        }
+    }
+}
+
+/// What a recommender is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoreTask<'a> {
+    /// The model folder.
+    pub folder: &'a Path,
+    /// Samples to score.
+    pub samples: &'a [Sample],
+    /// The vectors that the model was trained with, if it was trained with some: they are not
+    /// copied into each of hundreds of model folders.
+    pub item_vectors: Option<&'a ItemVectors>,
 }
 
 /// A recommender, as its author writes it.
@@ -94,6 +122,8 @@ pub trait Method: Sync + 'static {
     const LEARNS_ITEM_IDS: bool;
     /// Whether its scores are meant to rank; equal scores are then worth a warning.
     const RANKS: bool = true;
+    /// Whether it reads frozen vectors of the items' texts.
+    const NEEDS_ITEM_VECTORS: bool = false;
 
     /// Checks what a type cannot say.
     ///
@@ -117,11 +147,7 @@ pub trait Method: Sync + 'static {
     ///
     /// # Errors
     /// If the folder is not complete.
-    fn score(
-        settings: &Self::Settings,
-        folder: &Path,
-        samples: &[Sample],
-    ) -> Result<Scores, RecommenderError>;
+    fn score(settings: &Self::Settings, task: &ScoreTask<'_>) -> Result<Scores, RecommenderError>;
 }
 
 /// A [`Method`] without its types, as stages handle it.
@@ -134,6 +160,8 @@ pub trait Recommender: Sync {
     fn learns_item_ids(&self) -> bool;
     /// See [`Method::RANKS`].
     fn ranks(&self) -> bool;
+    /// See [`Method::NEEDS_ITEM_VECTORS`].
+    fn needs_item_vectors(&self) -> bool;
     /// JSON Schema of its settings.
     fn schema(&self) -> Schema;
     /// Settings after defaults.
@@ -144,7 +172,7 @@ pub trait Recommender: Sync {
     /// Fits and writes a model folder; the same arguments give the same bytes.
     ///
     /// # Errors
-    /// See [`Method::fit`].
+    /// If item vectors are missing or have no use; and see [`Method::fit`].
     fn fit(
         &self,
         settings: &Value,
@@ -154,8 +182,8 @@ pub trait Recommender: Sync {
     /// Scores samples with a model folder this method wrote.
     ///
     /// # Errors
-    /// See [`Method::score`].
-    fn score(&self, folder: &Path, samples: &[Sample]) -> Result<Scores, RecommenderError>;
+    /// If the item vectors are not those it was trained with; and see [`Method::score`].
+    fn score(&self, task: &ScoreTask<'_>) -> Result<Scores, RecommenderError>;
 }
 
 /// `config.json` of a model folder.
@@ -170,6 +198,37 @@ pub struct Config {
     pub settings: Value,
     /// The seed it was fitted with.
     pub seed: u64,
+    /// The item vectors it was fitted with, if the method reads some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item_vectors: Option<UsedVectors>,
+}
+
+/// Which item vectors a model was fitted with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsedVectors {
+    /// Hash of the file's bytes.
+    pub digest: Digest,
+    /// Numbers of each vector.
+    pub width: usize,
+}
+
+impl UsedVectors {
+    fn of(vectors: &ItemVectors) -> Self {
+        Self {
+            digest: vectors.digest(),
+            width: vectors.width(),
+        }
+    }
+
+    fn shown(used: Option<Self>) -> String {
+        match used {
+            Some(Self { digest, width }) => {
+                format!("the item vectors {} of width {width}", digest.short())
+            }
+            None => "no item vectors".to_owned(),
+        }
+    }
 }
 
 /// Reads `config.json` of a model folder.
@@ -231,6 +290,10 @@ impl<M: Method> Recommender for Erased<M> {
         M::RANKS
     }
 
+    fn needs_item_vectors(&self) -> bool {
+        M::NEEDS_ITEM_VECTORS
+    }
+
     fn schema(&self) -> Schema {
         schemars::schema_for!(M::Settings)
     }
@@ -249,6 +312,12 @@ impl<M: Method> Recommender for Erased<M> {
         if task.train.is_empty() {
             return Err(RecommenderError::NoRows);
         }
+        if task.item_vectors.is_some() != M::NEEDS_ITEM_VECTORS {
+            return Err(RecommenderError::VectorsGiven {
+                method: M::NAME,
+                needed: M::NEEDS_ITEM_VECTORS,
+            });
+        }
         fs::create_dir_all(task.folder).map_err(|source| RecommenderError::Io {
             action: "write",
             path: task.folder.to_owned(),
@@ -260,19 +329,27 @@ impl<M: Method> Recommender for Erased<M> {
             method: M::NAME.to_owned(),
             settings: Self::to_value(&settings)?,
             seed: task.seed,
+            item_vectors: task.item_vectors.map(UsedVectors::of),
         };
         write_json(&task.folder.join("config.json"), &config)?;
         Ok(report)
     }
 
-    fn score(&self, folder: &Path, samples: &[Sample]) -> Result<Scores, RecommenderError> {
-        let config = read_config(folder)?;
+    fn score(&self, task: &ScoreTask<'_>) -> Result<Scores, RecommenderError> {
+        let config = read_config(task.folder)?;
         if config.method != M::NAME {
             return Err(RecommenderError::OtherMethod {
                 expected: M::NAME.to_owned(),
                 found: config.method,
             });
         }
-        M::score(&Self::typed(&config.settings)?, folder, samples)
+        let given = task.item_vectors.map(UsedVectors::of);
+        if given != config.item_vectors {
+            return Err(RecommenderError::OtherVectors {
+                trained: UsedVectors::shown(config.item_vectors),
+                given: UsedVectors::shown(given),
+            });
+        }
+        M::score(&Self::typed(&config.settings)?, task)
     }
 }

@@ -39,6 +39,46 @@ pub enum RecommenderError {
     /// The folder is of a format this program does not know.
     #[error("the model folder has format {0}, this program reads format 1")]
     Format(u32),
+    /// The method reads item vectors and got none, or the other way round.
+    #[error("`{method}` {}", if *.needed {
+        "reads vectors of the items' texts, and none were given: connect the input `item_vectors`"
+    } else {
+        "does not read item vectors, so giving it some must be a mistake: remove the input \
+         `item_vectors`"
+    })]
+    VectorsGiven {
+        /// The method.
+        method: &'static str,
+        /// Whether it reads them.
+        needed: bool,
+    },
+    /// A model is asked with other item vectors than it was trained with.
+    #[error(
+        "the model was trained with {trained} and is asked with {given}; give it the same file"
+    )]
+    OtherVectors {
+        /// What it was trained with.
+        trained: String,
+        /// What was given.
+        given: String,
+    },
+    /// Items to be trained on have no vector.
+    #[error("{count} items have no vector: {named}{}; embed the catalogue that the samples come from",
+        if *.count > .named.split(", ").count() { ", …" } else { "" })]
+    NoVectors {
+        /// How many.
+        count: usize,
+        /// The first of them, by key.
+        named: String,
+    },
+    /// A file of item vectors is not what it should be, or cannot become one.
+    #[error("the item vectors `{}` cannot be used: {message}", .path.display())]
+    Vectors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
     /// Training failed.
     #[error(transparent)]
     Train(#[from] TrainError),

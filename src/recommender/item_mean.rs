@@ -1,7 +1,6 @@
 //! The mean verdict on the target item in the training rows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,9 @@ use super::error::{read_json, write_json};
 use super::like_share::check_smoothing;
 use super::majority::like_share;
 use super::sequence::item_key;
-use super::{FitReport, FitTask, Method, RecommenderError, Scores, SettingError, UnknownItems};
+use super::{
+    FitReport, FitTask, Method, RecommenderError, ScoreTask, Scores, SettingError, UnknownItems,
+};
 use crate::data::{Item, Sample};
 use crate::train::Observer;
 
@@ -94,18 +95,17 @@ impl Method for ItemMean {
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
+            valid_scores: Self::score(settings, &task.validation())?.likes,
         })
     }
 
     fn score(
         settings: &ItemMeanSettings,
-        folder: &Path,
-        samples: &[Sample],
+        task: &ScoreTask<'_>,
     ) -> Result<Scores, RecommenderError> {
-        let state: State = read_json(&folder.join("state.json"))?;
+        let state: State = read_json(&task.folder.join("state.json"))?;
         let mut unknown = UnknownItems {
-            targets: samples.len(),
+            targets: task.samples.len(),
             ..UnknownItems::default()
         };
         let mut mean = |sample: &Sample| {
@@ -118,7 +118,7 @@ impl Method for ItemMean {
             likes / (f64::from(*verdicts) + settings.smoothing)
         };
         Ok(Scores {
-            likes: samples.iter().map(&mut mean).collect(),
+            likes: task.samples.iter().map(&mut mean).collect(),
             unknown,
         })
     }

@@ -1,11 +1,11 @@
 //! The share of likes in the sample's own history; nothing is trained.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{FitReport, FitTask, Method, RecommenderError, Scores, SettingError, UnknownItems};
+use super::{
+    FitReport, FitTask, Method, RecommenderError, ScoreTask, Scores, SettingError, UnknownItems,
+};
 use crate::data::Sample;
 use crate::train::Observer;
 
@@ -48,14 +48,13 @@ impl Method for LikeShare {
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
+            valid_scores: Self::score(settings, &task.validation())?.likes,
         })
     }
 
     fn score(
         settings: &LikeShareSettings,
-        _folder: &Path,
-        samples: &[Sample],
+        task: &ScoreTask<'_>,
     ) -> Result<Scores, RecommenderError> {
         let share = |sample: &Sample| {
             let likes = sample.history.iter().filter(|rated| rated.liked).count() as f64;
@@ -68,7 +67,7 @@ impl Method for LikeShare {
             }
         };
         Ok(Scores {
-            likes: samples.iter().map(share).collect(),
+            likes: task.samples.iter().map(share).collect(),
             unknown: UnknownItems::default(),
         })
     }

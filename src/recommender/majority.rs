@@ -1,12 +1,10 @@
 //! The share of likes among the training rows, for everyone and everything.
 
-use std::path::Path;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::error::{read_json, write_json};
-use super::{FitReport, FitTask, Method, RecommenderError, Scores, UnknownItems};
+use super::{FitReport, FitTask, Method, RecommenderError, ScoreTask, Scores, UnknownItems};
 use crate::data::Sample;
 use crate::train::Observer;
 
@@ -44,18 +42,17 @@ impl Method for Majority {
         Ok(FitReport {
             curve: Vec::new(),
             best_epoch: 0,
-            valid_scores: Self::score(settings, task.folder, task.valid)?.likes,
+            valid_scores: Self::score(settings, &task.validation())?.likes,
         })
     }
 
     fn score(
         _settings: &MajoritySettings,
-        folder: &Path,
-        samples: &[Sample],
+        task: &ScoreTask<'_>,
     ) -> Result<Scores, RecommenderError> {
-        let State { like_share } = read_json(&folder.join("state.json"))?;
+        let State { like_share } = read_json(&task.folder.join("state.json"))?;
         Ok(Scores {
-            likes: vec![like_share; samples.len()],
+            likes: vec![like_share; task.samples.len()],
             unknown: UnknownItems::default(),
         })
     }

@@ -1,15 +1,18 @@
 //! Recommenders that are not language models: one file per method, one line in [`RECOMMENDERS`].
 //!
-//! A method's author implements [`Method`] with typed settings;
-//! [`Recommender`] is what stages see. [`sequence`] holds what the trained methods share: the
-//! item vocabulary, padded batches, and the way to and from a model folder.
+//! A method's author implements [`Method`] with typed settings, or, for a network over the history,
+//! [`sequence::Network`]; [`Recommender`] is what stages see. [`sequence`] holds what the networks
+//! share: settings, the item vocabulary, padded batches, and the way to and from a model folder.
 //!
 //! A model folder holds `config.json` (method, settings, seed) and what the method adds:
 //! `model.safetensors` and `items.json` for trained networks, `state.json` for counted ones.
 
 pub mod contract;
+pub mod dros;
+pub mod dros_bert;
 pub mod error;
 pub mod gru4rec;
+pub mod gru_bert;
 pub mod item_mean;
 pub mod like_share;
 pub mod majority;
@@ -18,7 +21,7 @@ pub mod sequence;
 use std::path::Path;
 
 pub use contract::{
-    Erased, FitReport, FitTask, Method, Recommender, Scores, SettingError, UnknownItems,
+    Erased, FitReport, FitTask, Method, Recommender, ScoreTask, Scores, SettingError, UnknownItems,
 };
 pub use error::RecommenderError;
 
@@ -30,10 +33,13 @@ pub const RECOMMENDERS: &[&dyn Recommender] = &[
     &Erased::<like_share::LikeShare>::NEW,
     &Erased::<item_mean::ItemMean>::NEW,
     &Erased::<gru4rec::Gru4Rec>::NEW,
+    &Erased::<dros::Dros>::NEW,
+    &Erased::<gru_bert::GruBert>::NEW,
+    &Erased::<dros_bert::DrosBert>::NEW,
 ];
 
 /// Methods of the paper's tables that are known by name and not built yet.
-pub const PLANNED: &[&str] = &["caser", "sasrec", "dros", "gru_bert", "dros_bert"];
+pub const PLANNED: &[&str] = &["caser", "sasrec"];
 
 /// The method that is no recommender here but a language model: stages of its own tune and score
 /// it, where a pipeline has them.

@@ -12,12 +12,12 @@ use super::overrides;
 use super::pipeline::{self, Pipeline};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{backbone, data, expand, fidelity, files, report};
+use super::{backbone, data, expand, fidelity, files, report, text_encoder};
 use crate::base::nearest::suggestion;
 use crate::statistics::Claims;
 
 /// The keys of an experiment file.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 11] = [
     "experiment",
     "description",
     "pipeline",
@@ -25,6 +25,7 @@ pub const KEYS: [&str; 10] = [
     "fidelity",
     "data",
     "backbone",
+    "text_encoder",
     "settings",
     "variables",
     "report",
@@ -174,10 +175,12 @@ impl Experiment {
         let settings = settings(root.get("settings"), &mut diagnostics);
         let data = data::decode(root.get("data"), &mut diagnostics);
         let backbone = backbone::decode(root.get("backbone"), &mut diagnostics);
+        let text_encoder = text_encoder::decode(root.get("text_encoder"), &mut diagnostics);
         if let Value::Object(map) = &mut variables {
             map.insert("backbone".to_owned(), backbone);
             map.insert("data".to_owned(), data);
             map.insert("settings".to_owned(), settings);
+            map.insert("text_encoder".to_owned(), text_encoder);
             map.insert("fidelity".to_owned(), nest(&fidelity));
         }
         let report = report::decode(root.get("report"), vocabulary, &mut diagnostics);

@@ -13,6 +13,7 @@ pub mod fidelity;
 pub mod files;
 pub mod grid;
 pub mod mistake;
+mod model_block;
 pub mod only;
 pub mod overrides;
 pub mod pipeline;
@@ -21,6 +22,7 @@ pub mod scalar;
 pub mod schema;
 pub mod source;
 pub mod template;
+pub mod text_encoder;
 pub mod yaml;
 
 pub use experiment::{Experiment, LoadError, Request, Vocabulary};

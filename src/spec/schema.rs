@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
-use super::{backbone, data, fidelity, pipeline as pipeline_file};
+use super::{backbone, data, fidelity, pipeline as pipeline_file, text_encoder};
 use crate::statistics::{Claims, Correction, Test};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -29,6 +29,7 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "fidelity" => fidelity_block(),
         "data" => data_block(),
         "backbone" => backbone_block(),
+        "text_encoder" => text_encoder_block(),
         "settings" => settings(methods, &mut definitions),
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
@@ -281,6 +282,33 @@ fn backbone_block() -> Value {
         "type": "object", "additionalProperties": false, "properties": properties,
         "oneOf": backbone::SOURCES.map(|source| json!({"required": [source]})),
         "description": "The language model that the method `tallrec` tunes.",
+    })
+}
+
+fn text_encoder_block() -> Value {
+    let about = |key: &str| match key {
+        "hf" => {
+            json!({"type": "string", "description": "A BERT of the Hugging Face hub: owner/name."})
+        }
+        "revision" => {
+            json!({"type": "string", "description": "Branch, tag or commit of `hf`; default: main."})
+        }
+        "path" => json!({"type": "string", "description": "The Hugging Face folder of a BERT."}),
+        "random" => json!({
+            "type": ["object", "null"],
+            "description": "Makes a small BERT here that has read nothing (the default): parameters of the stage kind `random_text_encoder`.",
+        }),
+        "max_tokens" => json!({"type": "integer", "minimum": 3}),
+        "pooling" => json!({"enum": ["cls", "mean"]}),
+        _ => json!({"type": "string"}),
+    };
+    let properties: Map<String, Value> = text_encoder::KEYS
+        .iter()
+        .map(|key| ((*key).to_owned(), about(key)))
+        .collect();
+    json!({
+        "type": "object", "additionalProperties": false, "properties": properties,
+        "description": "The BERT that reads the items' texts for `gru_bert` and `dros_bert`; beside it, parameters of the stage kind `embed_items`.",
     })
 }
 

@@ -1,12 +1,15 @@
 //! `hub_backbone`: fetches a model of the Hugging Face hub and pins it to a commit.
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::language_model::{REFERENCE, Reference};
 use super::samples::write_json;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
-use crate::language_model::{Backbone, HubCache, HubModel};
+use crate::language_model::Backbone;
+use crate::model_files::{HubCache, HubModel};
 
 /// Fetches a model of the hub.
 ///
@@ -44,21 +47,34 @@ impl StageKind for HubBackbone {
     }
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
-        let emitter = context.emitter();
-        let model = HubModel {
-            name: params.repository.clone(),
-            revision: params.revision.clone(),
-        };
-        let mut tell = |_file: &str, done: u64, total: u64| emitter.progress(done, total, "byte");
-        let found = HubCache::from_environment()?.get(&model, &mut tell)?;
-        // A model that cannot be used is refused now, not after hours of other stages.
-        Backbone::open(&found.folder)?;
-        write_json(
-            context.output("backbone")?,
-            &Reference {
-                repository: params.repository.clone(),
-                commit: found.commit,
-            },
-        )
+        fetch(params, context, "backbone", |folder| {
+            Backbone::open(folder)?;
+            Ok(())
+        })
     }
+}
+
+/// Fetches a model and writes which commit it is of. A model that `open` cannot use is refused
+/// now, not after hours of other stages.
+pub(super) fn fetch(
+    params: &Params,
+    context: &StageContext,
+    output: &str,
+    open: impl FnOnce(&Path) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    let emitter = context.emitter();
+    let model = HubModel {
+        name: params.repository.clone(),
+        revision: params.revision.clone(),
+    };
+    let mut tell = |_file: &str, done: u64, total: u64| emitter.progress(done, total, "byte");
+    let found = HubCache::from_environment()?.get(&model, &mut tell)?;
+    open(&found.folder)?;
+    write_json(
+        context.output(output)?,
+        &Reference {
+            repository: params.repository.clone(),
+            commit: found.commit,
+        },
+    )
 }

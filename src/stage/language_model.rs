@@ -11,14 +11,20 @@ use super::{InputArtifact, StageContext, StageError};
 use crate::base::Digest;
 use crate::language_model::decoder::{Decoder, Trainable, Weights};
 use crate::language_model::{
-    Adapter, Backbone, Configuration, HubCache, HubModel, LanguageModelError, LoraOptions,
-    Parameters, Tokenizer,
+    Adapter, Backbone, Configuration, LanguageModelError, LoraOptions, Parameters, Tokenizer,
 };
+use crate::model_files::{HubCache, HubModel, ModelFileError};
 use crate::prompt::{PromptError, PromptTemplate};
 use crate::tuning::TuneError;
 
 impl From<LanguageModelError> for StageError {
     fn from(error: LanguageModelError) -> Self {
+        Self::other(error)
+    }
+}
+
+impl From<ModelFileError> for StageError {
+    fn from(error: ModelFileError) -> Self {
         Self::other(error)
     }
 }
@@ -115,6 +121,29 @@ impl Loaded {
         Ok(adapter)
     }
 
+    /// Says so where texts are longer than the model was made for: it computes something there,
+    /// but has never learnt to.
+    pub(super) fn check_lengths<'a>(
+        &self,
+        context: &StageContext,
+        texts: impl IntoIterator<Item = &'a [u32]>,
+    ) {
+        let most = self.configuration.max_positions;
+        let (mut rows, mut beyond, mut longest) = (0, 0, 0);
+        for text in texts {
+            rows += 1;
+            beyond += usize::from(text.len() > most);
+            longest = longest.max(text.len());
+        }
+        if beyond > 0 {
+            context.emitter().warn(format!(
+                "{beyond} of {rows} texts have more tokens (up to {longest}) than the {most} \
+                 positions this model was made for; set `cutoff_length: {most}` or less, and \
+                 their histories are shortened"
+            ));
+        }
+    }
+
     /// An adapter as it is stored.
     pub(super) fn stored(&self, options: &LoraOptions, parameters: &Parameters) -> Adapter {
         Adapter {
@@ -126,17 +155,16 @@ impl Loaded {
     }
 }
 
-/// The folder of a backbone and what adapters call it.
-fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
+/// The folder of a model and what adapters call it.
+pub(super) fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageError> {
     if input.path.is_dir() {
         let last = input.origin.trim_end_matches('/').rsplit('/').next();
         return Ok((input.path.clone(), last.unwrap_or_default().to_owned()));
     }
     let bytes = fs::read(&input.path).map_err(StageError::io("read", &input.path))?;
     let reference: Reference = serde_json::from_slice(&bytes).map_err(|_| {
-        StageError::input(format!("`{}` is not a model folder", input.origin)).with_help(
-            "a backbone is a folder with config.json, tokenizer.json and model.safetensors",
-        )
+        StageError::input(format!("`{}` is not a model folder", input.origin))
+            .with_help("a model is a folder with config.json, tokenizer.json and model.safetensors")
     })?;
     let model = HubModel {
         name: reference.repository,

@@ -12,9 +12,11 @@ pub mod codec;
 pub mod command;
 pub mod context;
 pub mod data_audit;
+pub mod embed_items;
 pub mod error;
 pub mod evaluate;
 pub mod hub_backbone;
+pub mod hub_text_encoder;
 pub mod import_adapter;
 pub mod k_shot;
 pub mod kind;
@@ -22,6 +24,7 @@ mod language_model;
 pub mod movielens;
 pub mod predict;
 pub mod pretrain;
+pub mod random_text_encoder;
 pub mod rec_tune;
 mod samples;
 pub mod score;
@@ -45,13 +48,16 @@ pub const STAGES: &[&dyn ErasedStage] = &[
     &Erased::<book_crossing::BookCrossingStage>::NEW,
     &Erased::<command::Command>::NEW,
     &Erased::<data_audit::DataAuditStage>::NEW,
+    &Erased::<embed_items::EmbedItems>::NEW,
     &Erased::<evaluate::Evaluate>::NEW,
     &Erased::<hub_backbone::HubBackbone>::NEW,
+    &Erased::<hub_text_encoder::HubTextEncoder>::NEW,
     &Erased::<import_adapter::ImportAdapter>::NEW,
     &Erased::<k_shot::KShotStage>::NEW,
     &Erased::<movielens::MovieLensStage>::NEW,
     &Erased::<predict::Predict>::NEW,
     &Erased::<pretrain::Pretrain>::NEW,
+    &Erased::<random_text_encoder::RandomTextEncoder>::NEW,
     &Erased::<rec_tune::RecTune>::NEW,
     &Erased::<score::Score>::NEW,
     &Erased::<select::Select>::NEW,

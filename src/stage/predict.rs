@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::codec::write_predictions;
-use super::train_recommender::{predictions, write_json};
+use super::train_recommender::{predictions, read_item_vectors, write_json};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::data::frame::read_samples;
 use crate::metric::plausible::suspicions;
-use crate::recommender::{self, UnknownItems};
+use crate::recommender::{self, ScoreTask, UnknownItems};
 
 /// The stage kind.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ impl StageKind for Predict {
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("model", "model folder"),
         InputDeclaration::one("samples", "samples to score"),
+        InputDeclaration::optional(
+            "item_vectors",
+            "the vectors the model was trained with, if it was",
+        ),
     ];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
@@ -63,8 +67,15 @@ impl StageKind for Predict {
         }
         .map_err(StageError::other)?;
         let samples = read_samples(&context.input("samples")?.path).map_err(StageError::other)?;
+        let item_vectors = read_item_vectors(context)?;
         context.check_cancelled()?;
-        let scores = method.score(folder, &samples).map_err(StageError::other)?;
+        let scores = method
+            .score(&ScoreTask {
+                folder,
+                samples: &samples,
+                item_vectors: item_vectors.as_ref(),
+            })
+            .map_err(StageError::other)?;
         let unknown = scores.unknown;
         let predictions = predictions(&samples, &scores.likes);
         if unknown.targets > 0 && unknown.unknown_targets == unknown.targets {

@@ -14,6 +14,7 @@ use crate::data::catalogue::read_catalogue;
 use crate::data::frame::read_samples;
 use crate::metric::plausible::suspicions;
 use crate::metric::{Metric, Prediction, auc::Auc};
+use crate::recommender::sequence::ItemVectors;
 use crate::recommender::{self, FitTask, RecommenderError};
 use crate::train::{Observer, TrainError};
 
@@ -107,12 +108,16 @@ impl StageKind for TrainRecommender {
     type Params = Params;
 
     const NAME: &'static str = "train_recommender";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Fits a recommender that is not a language model.";
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("train", "samples to fit to"),
         InputDeclaration::many("valid", "samples that choose the epoch"),
         InputDeclaration::any_number("items", "catalogues: items known beforehand"),
+        InputDeclaration::optional(
+            "item_vectors",
+            "a vector of each item's text, for methods that read them",
+        ),
     ];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
@@ -147,6 +152,7 @@ impl StageKind for TrainRecommender {
         for part in context.inputs("items") {
             items.extend(read_catalogue(&part.path)?);
         }
+        let item_vectors = read_item_vectors(context)?;
         let report = method
             .fit(
                 &params.settings,
@@ -156,6 +162,7 @@ impl StageKind for TrainRecommender {
                     catalogue: &items,
                     seed: params.seed,
                     folder: context.output("model")?,
+                    item_vectors: item_vectors.as_ref(),
                 },
                 &mut Reporting { context },
             )
@@ -179,11 +186,19 @@ impl StageKind for TrainRecommender {
                 train_rows: train.len(),
                 valid_rows: valid.len(),
                 valid_auc: measured.value,
-                epochs: report.curve.len(),
+                epochs: report.curve.last().map_or(0, |point| point.epoch),
                 best_epoch: report.best_epoch,
             },
         )
     }
+}
+
+/// The vectors of the items' texts, where that input is connected.
+pub(super) fn read_item_vectors(context: &StageContext) -> Result<Option<ItemVectors>, StageError> {
+    let connected = context.inputs("item_vectors").first();
+    connected
+        .map(|vectors| ItemVectors::read(&vectors.path).map_err(StageError::other))
+        .transpose()
 }
 
 /// Passes on what a training tells, and the wish to stop.

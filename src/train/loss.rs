@@ -42,7 +42,8 @@ impl Loss {
         on_cpu().map_err(NnError::at("loss"))
     }
 
-    fn term(self, logit: f32, label: bool) -> f64 {
+    /// One row's loss.
+    pub(super) fn term(self, logit: f32, label: bool) -> f64 {
         let target = f64::from(u8::from(label));
         match self {
             Self::Mse => (probability(logit) - target).powi(2),
@@ -53,7 +54,8 @@ impl Loss {
         }
     }
 
-    fn slope(self, logit: f32, label: bool) -> f64 {
+    /// Its derivative by the logit.
+    pub(super) fn slope(self, logit: f32, label: bool) -> f64 {
         let p = probability(logit);
         let away = p - f64::from(u8::from(label));
         match self {

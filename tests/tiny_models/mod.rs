@@ -36,7 +36,9 @@ pub(crate) fn configuration(name: &str) -> Configuration {
 }
 
 pub(crate) fn weights(name: &str) -> BTreeMap<String, Vec<f32>> {
-    let files = WeightFiles::open(&folder(name), &configuration(name)).expect("a model");
+    let files = configuration(name)
+        .open_weights(&folder(name))
+        .expect("a model");
     files.all_f32().expect("finite")
 }
 

@@ -33,6 +33,24 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row of numbers: items, oldest first, each with whether it was liked; the target and its
+    /// label.
+    #[must_use]
+    pub fn new(history: &[(u32, bool)], target: u32, label: bool) -> Self {
+        Self {
+            items: history.iter().map(|(item, _)| *item).collect(),
+            feedback: history.iter().map(|(_, liked)| u32::from(*liked)).collect(),
+            target,
+            label,
+        }
+    }
+
+    /// The number of the target.
+    #[must_use]
+    pub fn target(&self) -> u32 {
+        self.target
+    }
+
     /// Whether the target was liked.
     #[must_use]
     pub fn label(&self) -> bool {

@@ -1,40 +1,67 @@
-//! From a network to a recommender: training, the model folder, scoring.
-
-use std::path::Path;
+//! From a network to a method: training, the model folder, scoring.
 
 use candle_core::{Device, Tensor};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Batch, Encoder, Padding, Row, Vocabulary};
+use super::{Batch, Encoder, Items, Row, SequenceSettings, Vocabulary};
 use crate::base::Random;
-use crate::data::Sample;
 use crate::nn::activation::probability;
-use crate::nn::{NnError, VariableBuilder, Variables};
-use crate::recommender::{FitReport, FitTask, RecommenderError, Scores};
-use crate::train::{FitOptions, Loss, Observer, Silent, Trainable, fit, fit::score_all};
+use crate::nn::{Linear, NnError, VariableBuilder, Variables};
+use crate::recommender::{
+    FitReport, FitTask, Method, RecommenderError, ScoreTask, Scores, SettingError,
+};
+use crate::train::fit::score_all;
+use crate::train::{Loss, Observer, Propensities, Robustness, Silent, Trainable, fit};
 
-/// A network that says for each row of a batch how much the target will be liked.
-pub trait Network: Sized {
-    /// What determines its shape.
-    type Settings;
+/// A network over the history whose last layer has one output for each item.
+///
+/// Every network is a [`Method`]: it is trained by the one loop, on the score of the target alone,
+/// `sigmoid` on top, and its folder holds `model.safetensors` and `items.json`.
+pub trait Network: Sized + Sync + 'static {
+    /// What determines its shape and its training; see `sequence_settings!`.
+    type Settings: SequenceSettings + Serialize + DeserializeOwned + JsonSchema;
 
-    /// Makes its layers for `items` items, number 0 included.
+    /// See [`Method::NAME`].
+    const NAME: &'static str;
+    /// See [`Method::SUMMARY`].
+    const SUMMARY: &'static str;
+    /// See [`Method::NEEDS_ITEM_VECTORS`].
+    const NEEDS_ITEM_VECTORS: bool = false;
+
+    /// Checks what the types of its own settings cannot say; the shared ones are checked already.
+    ///
+    /// # Errors
+    /// The setting that is out of range.
+    fn check(_settings: &Self::Settings) -> Result<(), SettingError> {
+        Ok(())
+    }
+
+    /// Makes its layers.
     ///
     /// # Errors
     /// See [`VariableBuilder::variable`].
     fn build(
         settings: &Self::Settings,
-        items: usize,
+        items: Items<'_>,
         builder: &mut VariableBuilder,
     ) -> Result<Self, NnError>;
 
-    /// A logit of P(like) for each row, `[B]`; there is a stream in training only.
+    /// What it makes of each history, `[B, F]`; there is a stream in training only. A row may not
+    /// depend on the other rows of the batch.
     ///
     /// # Errors
     /// If a layer fails.
-    fn logits(&self, batch: &Batch, random: Option<&mut Random>) -> Result<Tensor, NnError>;
+    fn features(&self, batch: &Batch, random: Option<&mut Random>) -> Result<Tensor, NnError>;
 
-    /// How histories become rows.
-    fn history(settings: &Self::Settings) -> (usize, Padding);
+    /// The layer from features to a logit for each item, `[B, F] → [B, V]`.
+    fn output(&self) -> &Linear;
+
+    /// The term for distribution shifts that its loss has besides, if any.
+    fn robustness(_settings: &Self::Settings) -> Option<Robustness> {
+        None
+    }
 }
 
 /// A network with its variables and its loss, as [`fit()`] sees it.
@@ -42,7 +69,7 @@ struct Model<N> {
     network: N,
     variables: Variables,
     loss: Loss,
-    device: Device,
+    robust: Option<(Robustness, Propensities)>,
 }
 
 impl<N: Network> Trainable for Model<N> {
@@ -53,14 +80,27 @@ impl<N: Network> Trainable for Model<N> {
     }
 
     fn loss(&self, rows: &[&Row], random: &mut Random) -> Result<Tensor, NnError> {
-        let batch = Batch::of(rows, &self.device)?;
-        let logits = self.network.logits(&batch, Some(random))?; // [B]
-        self.loss.of(&logits, &batch.labels)
+        let batch = Batch::of(rows, &Device::Cpu)?;
+        let features = self.network.features(&batch, Some(random))?; // [B, F]
+        let output = self.network.output();
+        match &self.robust {
+            None => {
+                let logits = output.forward_chosen(&features, &batch.targets)?; // [B]
+                self.loss.of(&logits, &batch.labels)
+            }
+            Some((robustness, propensities)) => {
+                let targets = rows.iter().map(|row| row.target()).collect();
+                let labels = &batch.labels;
+                robustness.of(output, &features, targets, labels, self.loss, propensities)
+            }
+        }
     }
 
     fn scores(&self, rows: &[&Row]) -> Result<Vec<f64>, NnError> {
-        let batch = Batch::of(rows, &self.device)?;
-        let logits = self.network.logits(&batch, None)?; // [B]
+        let batch = Batch::of(rows, &Device::Cpu)?;
+        let features = self.network.features(&batch, None)?; // [B, F]
+        let logits = self.network.output();
+        let logits = logits.forward_chosen(&features, &batch.targets)?; // [B]
         let logits: Vec<f32> = logits.to_vec1().map_err(NnError::at("logits"))?;
         Ok(logits.into_iter().map(probability).collect())
     }
@@ -70,78 +110,96 @@ impl<N: Network> Trainable for Model<N> {
     }
 }
 
-impl<N: Network> Model<N> {
-    fn new(
+/// It trains and scores on the CPU: at hidden sizes of 64 a GPU spends its time waiting for
+/// launches.
+impl<N: Network> Method for N {
+    type Settings = N::Settings;
+
+    const NAME: &'static str = N::NAME;
+    const SUMMARY: &'static str = N::SUMMARY;
+    const LEARNS_ITEM_IDS: bool = true;
+    const NEEDS_ITEM_VECTORS: bool = N::NEEDS_ITEM_VECTORS;
+
+    fn check(settings: &N::Settings) -> Result<(), SettingError> {
+        settings.shared().check()?;
+        N::check(settings)
+    }
+
+    fn fit(
         settings: &N::Settings,
-        items: usize,
-        loss: Loss,
-        mut builder: VariableBuilder,
-    ) -> Result<Self, NnError> {
-        let network = N::build(settings, items, &mut builder)?;
-        Ok(Self {
-            network,
+        task: &FitTask<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<FitReport, RecommenderError> {
+        let shared = settings.shared();
+        let vocabulary = Vocabulary::of(task.catalogue, task.train.iter().chain(task.valid));
+        let encoder = Encoder {
+            vocabulary: &vocabulary,
+            length: shared.history_length,
+            padding: shared.padding,
+        };
+        let (train, valid) = (encoder.encode(task.train).0, encoder.encode(task.valid).0);
+        let vectors = match task.item_vectors {
+            Some(vectors) => Some(vectors.table(&vocabulary)?),
+            None => None,
+        };
+        let items = Items {
+            rows: vocabulary.rows(),
+            vectors: vectors.as_ref(),
+        };
+        let robust = N::robustness(settings).map(|robustness| {
+            let targets = train.iter().map(Row::target);
+            (
+                robustness,
+                robustness.propensities(vocabulary.rows(), targets),
+            )
+        });
+        let mut builder = VariableBuilder::from_seed(task.seed, &Device::Cpu);
+        let model = Model {
+            network: N::build(settings, items, &mut builder)?,
             variables: builder.finish()?,
-            loss,
-            device: Device::Cpu,
+            loss: shared.loss,
+            robust,
+        };
+        let options = shared.fit_options(task.seed);
+        let fitted = fit(&model, &train, &valid, &options, observer)?;
+        vocabulary.save(task.folder)?;
+        model
+            .variables
+            .save(&task.folder.join("model.safetensors"))?;
+        Ok(FitReport {
+            curve: fitted.curve,
+            best_epoch: fitted.best_epoch,
+            valid_scores: fitted.valid_scores,
         })
     }
-}
 
-/// Trains a network and writes `model.safetensors` and `items.json`.
-///
-/// It trains on the CPU: at hidden sizes of 64 a GPU spends its time waiting for launches.
-///
-/// # Errors
-/// See [`fit()`]; and if the folder cannot be written.
-pub fn fit_network<N: Network>(
-    settings: &N::Settings,
-    loss: Loss,
-    options: &FitOptions,
-    task: &FitTask<'_>,
-    observer: &mut dyn Observer,
-) -> Result<FitReport, RecommenderError> {
-    let vocabulary = Vocabulary::of(task.catalogue, task.train.iter().chain(task.valid));
-    let (length, padding) = N::history(settings);
-    let encoder = Encoder {
-        vocabulary: &vocabulary,
-        length,
-        padding,
-    };
-    let builder = VariableBuilder::from_seed(options.seed, &Device::Cpu);
-    let model = Model::<N>::new(settings, vocabulary.rows(), loss, builder)?;
-    let (train, valid) = (encoder.encode(task.train).0, encoder.encode(task.valid).0);
-    let fitted = fit(&model, &train, &valid, options, observer)?;
-    vocabulary.save(task.folder)?;
-    model
-        .variables
-        .save(&task.folder.join("model.safetensors"))?;
-    Ok(FitReport {
-        curve: fitted.curve,
-        best_epoch: fitted.best_epoch,
-        valid_scores: fitted.valid_scores,
-    })
-}
-
-/// Scores samples with the network in a folder that [`fit_network`] wrote.
-///
-/// # Errors
-/// If the folder is not complete or not of these settings.
-pub fn score_network<N: Network>(
-    settings: &N::Settings,
-    folder: &Path,
-    samples: &[Sample],
-) -> Result<Scores, RecommenderError> {
-    let vocabulary = Vocabulary::load(folder)?;
-    let builder = VariableBuilder::from_file(&folder.join("model.safetensors"), &Device::Cpu)?;
-    // The loss has no part in scores.
-    let model = Model::<N>::new(settings, vocabulary.rows(), Loss::Mse, builder)?;
-    let (length, padding) = N::history(settings);
-    let encoder = Encoder {
-        vocabulary: &vocabulary,
-        length,
-        padding,
-    };
-    let (rows, unknown) = encoder.encode(samples);
-    let likes = score_all(&model, &rows, &Silent)?;
-    Ok(Scores { likes, unknown })
+    fn score(settings: &N::Settings, task: &ScoreTask<'_>) -> Result<Scores, RecommenderError> {
+        let shared = settings.shared();
+        let vocabulary = Vocabulary::load(task.folder)?;
+        let vectors = match task.item_vectors {
+            Some(vectors) => Some(vectors.table(&vocabulary)?),
+            None => None,
+        };
+        let items = Items {
+            rows: vocabulary.rows(),
+            vectors: vectors.as_ref(),
+        };
+        let path = task.folder.join("model.safetensors");
+        let mut builder = VariableBuilder::from_file(&path, &Device::Cpu)?;
+        let model = Model {
+            network: N::build(settings, items, &mut builder)?,
+            variables: builder.finish()?,
+            // Losses have no part in scores.
+            loss: shared.loss,
+            robust: None,
+        };
+        let encoder = Encoder {
+            vocabulary: &vocabulary,
+            length: shared.history_length,
+            padding: shared.padding,
+        };
+        let (rows, unknown) = encoder.encode(task.samples);
+        let likes = score_all(&model, &rows, &Silent)?;
+        Ok(Scores { likes, unknown })
+    }
 }

@@ -64,6 +64,11 @@ impl Vocabulary {
         self.numbers.len() + 1
     }
 
+    /// The items' keys in the order of their numbers, from 1 on.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.numbers.keys().map(String::as_str)
+    }
+
     /// The number of an item, [`UNKNOWN`] if it has none.
     #[must_use]
     pub fn number(&self, domain: Domain, item: &Item) -> u32 {

@@ -8,7 +8,7 @@ use std::path::Path;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::pickle::read_state_dictionary;
-use super::{LanguageModelError, Stored};
+use super::{ModelFileError, Stored};
 
 /// A pickle that names the tensors of the largest models is a few megabytes long.
 const LONGEST_PICKLE: u64 = 64 << 20;
@@ -23,16 +23,13 @@ pub(crate) const CONVERT: &str = "convert it where you trust its origin: python 
 /// # Errors
 /// If the file cannot be read, is cut, is of the format before PyTorch 1.6, or holds anything but
 /// a dictionary of tensors.
-pub fn read_header(
-    file: &File,
-    path: &Path,
-) -> Result<BTreeMap<String, Stored>, LanguageModelError> {
-    let wrong = |message: String| LanguageModelError::file(path, message).with_help(CONVERT);
+pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>, ModelFileError> {
+    let wrong = |message: String| ModelFileError::file(path, message).with_help(CONVERT);
     let mut reader = BufReader::new(file);
     let mut start = [0_u8; 2];
     reader
         .read_exact(&mut start)
-        .map_err(LanguageModelError::io("read", path))?;
+        .map_err(ModelFileError::io("read", path))?;
     if start[0] == 0x80 {
         return Err(wrong(
             "this is in PyTorch's format of before version 1.6, which is not read".to_owned(),
@@ -42,7 +39,7 @@ pub fn read_header(
         return Err(wrong("this is not a file of PyTorch".to_owned()));
     }
     let cut = |error: zip::result::ZipError| {
-        LanguageModelError::file(path, format!("the file is cut or damaged: {error}"))
+        ModelFileError::file(path, format!("the file is cut or damaged: {error}"))
             .with_help("download it again")
     };
     let mut archive = ZipArchive::new(reader).map_err(cut)?;
@@ -106,9 +103,9 @@ fn read_entry(
     archive: &mut ZipArchive<BufReader<&File>>,
     name: &str,
     path: &Path,
-) -> Result<Vec<u8>, LanguageModelError> {
+) -> Result<Vec<u8>, ModelFileError> {
     let damaged = |what: String| {
-        LanguageModelError::file(path, format!("`{name}` in the zip: {what}")).with_help(CONVERT)
+        ModelFileError::file(path, format!("`{name}` in the zip: {what}")).with_help(CONVERT)
     };
     let mut bytes = Vec::new();
     let entry = archive

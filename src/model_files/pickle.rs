@@ -7,7 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::configuration_file::clipped;
+use super::error::clipped;
+use super::weight_files::is_passed_over;
 use super::{NumberType, Stored};
 
 /// What a pickle builds. Values are numbered in the order they are made and refer to each other by
@@ -30,6 +31,10 @@ enum Object {
         count: u64,
     },
     Tensor(PickledTensor),
+    /// The numbers of a tensor of 64-bit integers.
+    IntegerStorage,
+    /// A tensor of 64-bit integers, of which nothing is read.
+    Integers,
 }
 
 /// The functions that may be named.
@@ -39,6 +44,7 @@ enum Function {
     RebuildTensor,
     RebuildParameter,
     Storage(NumberType),
+    IntegerStorage,
 }
 
 /// A tensor of a state dictionary; its numbers are in another file.
@@ -75,8 +81,16 @@ pub(crate) fn read_state_dictionary(
         let Object::Text(name) = machine.object(*key)? else {
             return Err("a tensor's name is not a text".to_owned());
         };
-        let Object::Tensor(tensor) = machine.object(*value)? else {
-            return Err(format!("`{}` is not a tensor", clipped(name)));
+        let tensor = match machine.object(*value)? {
+            Object::Tensor(tensor) => tensor,
+            Object::Integers if is_passed_over(name) => continue,
+            Object::Integers => {
+                return Err(format!(
+                    "`{}` is a tensor of type `torch.LongStorage`; only those of floats are read",
+                    clipped(name)
+                ));
+            }
+            _ => return Err(format!("`{}` is not a tensor", clipped(name))),
         };
         if tensors.insert(name.clone(), tensor.clone()).is_some() {
             return Err(format!("`{}` is there twice", clipped(name)));
@@ -219,6 +233,7 @@ impl Machine<'_> {
             ("torch", "FloatStorage") => Function::Storage(NumberType::F32),
             ("torch", "HalfStorage") => Function::Storage(NumberType::F16),
             ("torch", "BFloat16Storage") => Function::Storage(NumberType::BF16),
+            ("torch", "LongStorage") => Function::IntegerStorage,
             ("torch", other) if other.ends_with("Storage") => {
                 return Err(format!(
                     "there are tensors of type `torch.{}`; only those of floats are read",
@@ -260,6 +275,11 @@ impl Machine<'_> {
                 number_type: *number_type,
                 count: u64::try_from(*count).map_err(|_| WRONG)?,
             },
+            (Object::Text(kind), Object::Function(Function::IntegerStorage), ..)
+                if kind == "storage" =>
+            {
+                Object::IntegerStorage
+            }
             _ => return Err(WRONG.to_owned()),
         };
         self.push(storage);
@@ -285,17 +305,21 @@ impl Machine<'_> {
                 self.push(Object::Dictionary(Vec::new()));
             }
             Function::RebuildTensor => {
-                let tensor = self.tensor(&arguments)?;
-                self.push(Object::Tensor(tensor));
+                let storage = arguments.first().map(|one| self.object(*one)).transpose()?;
+                let tensor = match storage {
+                    Some(Object::IntegerStorage) => Object::Integers,
+                    _ => Object::Tensor(self.tensor(&arguments)?),
+                };
+                self.push(tensor);
             }
             Function::RebuildParameter => {
                 let tensor = arguments.first().ok_or(EMPTY)?;
-                if !matches!(self.object(*tensor)?, Object::Tensor(_)) {
+                if !matches!(self.object(*tensor)?, Object::Tensor(_) | Object::Integers) {
                     return Err("a parameter is not a tensor".to_owned());
                 }
                 self.stack.push(*tensor);
             }
-            Function::Storage(_) => {
+            Function::Storage(_) | Function::IntegerStorage => {
                 return Err("the pickle makes a storage itself; refused".to_owned());
             }
         }

@@ -12,8 +12,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::configuration_file::clipped;
-use super::{LanguageModelError, NumberType, Stored};
+use super::error::clipped;
+use super::weight_files::is_passed_over;
+use super::{ModelFileError, NumberType, Stored};
 
 /// The format's own bound.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -23,12 +24,9 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// # Errors
 /// If the file cannot be read, is cut, has bytes no tensor owns, or numbers of another type than
 /// F64, F32, F16 and BF16.
-pub fn read_header(
-    file: &File,
-    path: &Path,
-) -> Result<BTreeMap<String, Stored>, LanguageModelError> {
-    let wrong = |message: String| LanguageModelError::file(path, message);
-    let io = || LanguageModelError::io("read", path);
+pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>, ModelFileError> {
+    let wrong = |message: String| ModelFileError::file(path, message);
+    let io = || ModelFileError::io("read", path);
     let length = file.metadata().map_err(io())?.len();
     if length < 8 {
         return Err(cut(path, 8, length));
@@ -54,6 +52,10 @@ pub fn read_header(
     let mut ranges = Vec::new();
     for (name, entry) in &entries {
         if name == "__metadata__" {
+            continue;
+        }
+        if let Some((begin, end)) = integers_passed_over(name, entry, data_start) {
+            ranges.push((begin, end, name));
             continue;
         }
         let (stored, end) = read_entry(name, entry, data_start).map_err(wrong)?;
@@ -86,12 +88,25 @@ pub fn read_header(
     }
 }
 
-fn cut(path: &Path, expected: u64, actual: u64) -> LanguageModelError {
-    LanguageModelError::file(
+fn cut(path: &Path, expected: u64, actual: u64) -> ModelFileError {
+    ModelFileError::file(
         path,
         format!("the file is cut: it should have at least {expected} bytes and has {actual}"),
     )
     .with_help("download it again; its size on the hub tells whether it is whole")
+}
+
+/// Where a tensor of integers lies of which nothing is read; none for all others.
+fn integers_passed_over(name: &str, entry: &Value, data_start: u64) -> Option<(u64, u64)> {
+    if entry.get("dtype")? != "I64" || !is_passed_over(name) {
+        return None;
+    }
+    let offsets = entry.get("data_offsets")?.as_array()?;
+    let [begin, end] = &offsets[..] else {
+        return None;
+    };
+    let at = |offset: &Value| data_start.checked_add(offset.as_u64()?);
+    Some((at(begin)?, at(end)?)).filter(|(begin, end)| begin <= end)
 }
 
 /// A tensor of the header, and where it ends in the file.
@@ -155,14 +170,14 @@ pub fn write(
     path: &Path,
     tensors: &[ToWrite<'_>],
     number_type: NumberType,
-) -> Result<(), LanguageModelError> {
+) -> Result<(), ModelFileError> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut at = 0;
     for tensor in tensors {
         let count: usize = tensor.shape.iter().product();
         if count != tensor.values.len() {
-            return Err(LanguageModelError::invalid(format!(
+            return Err(ModelFileError::invalid(format!(
                 "`{}` has {} numbers, which do not fill the shape {:?}",
                 tensor.name,
                 tensor.values.len(),
@@ -180,8 +195,8 @@ pub fn write(
     while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
-    let io = || LanguageModelError::io("write", path);
-    let file = File::create(path).map_err(LanguageModelError::io("create", path))?;
+    let io = || ModelFileError::io("write", path);
+    let file = File::create(path).map_err(ModelFileError::io("create", path))?;
     let mut writer = BufWriter::new(file);
     let length = header.len() as u64;
     writer.write_all(&length.to_le_bytes()).map_err(io())?;
@@ -205,12 +220,12 @@ fn check_range(
     values: &[f32],
     bytes: &[u8],
     number_type: NumberType,
-) -> Result<(), LanguageModelError> {
+) -> Result<(), ModelFileError> {
     let mut back = Vec::with_capacity(values.len());
     number_type.extend_f32(bytes, &mut back);
     match super::stored::first_not_finite(&back) {
         None => Ok(()),
-        Some(index) => Err(LanguageModelError::invalid(format!(
+        Some(index) => Err(ModelFileError::invalid(format!(
             "`{name}` has {} at index {}, which cannot be stored as {}",
             values[index],
             start + index,

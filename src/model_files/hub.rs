@@ -7,19 +7,32 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "hub")]
+use std::{thread, time::Duration};
 
-use super::LanguageModelError;
-use super::configuration_file::{CONFIGURATION_FILE, clipped};
-use super::tokenizer::TOKENIZER_FILE;
+use super::ModelFileError;
+use super::error::clipped;
+use super::keys::CONFIGURATION_FILE;
 use super::weight_files::WEIGHT_FILES;
 
-/// Files beside the weights; all but the first two may be missing.
-const FILES: [&str; 4] = [
+/// Name of the file with a tokenizer in a model folder.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// Name of the file with the pieces of words of BERT's tokenizer, one a line: the older form.
+pub const WORD_PIECE_FILE: &str = "vocab.txt";
+
+/// Files beside the weights. There must be a configuration and one of the two tokenizers.
+const FILES: [&str; 5] = [
     CONFIGURATION_FILE,
     TOKENIZER_FILE,
+    WORD_PIECE_FILE,
     "tokenizer_config.json",
     "special_tokens_map.json",
 ];
+
+/// How often a file is tried again, after longer and longer pauses.
+#[cfg(feature = "hub")]
+const RETRIES: u32 = 3;
 
 /// A model on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +69,14 @@ impl HubCache {
     ///
     /// # Errors
     /// If none of these variables is set, and no home.
-    pub fn from_environment() -> Result<Self, LanguageModelError> {
+    pub fn from_environment() -> Result<Self, ModelFileError> {
         let folder = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let root = folder("HF_HUB_CACHE")
             .map(PathBuf::from)
             .or_else(|| folder("HF_HOME").map(|home| Path::new(&home).join("hub")))
             .or_else(|| folder("HOME").map(|home| Path::new(&home).join(".cache/huggingface/hub")))
             .ok_or_else(|| {
-                LanguageModelError::invalid("it is not known where the cache of models is")
+                ModelFileError::invalid("it is not known where the cache of models is")
                     .with_help("set HF_HOME to a folder with room for models")
             })?;
         let offline = env::var("HF_HUB_OFFLINE");
@@ -78,7 +91,7 @@ impl HubCache {
     ///
     /// # Errors
     /// If its name is not one of the hub.
-    pub fn find(&self, model: &HubModel) -> Result<Option<HubFolder>, LanguageModelError> {
+    pub fn find(&self, model: &HubModel) -> Result<Option<HubFolder>, ModelFileError> {
         model.check()?;
         let root = self.root.join(model.folder_name());
         let commit = fs::read_to_string(root.join("refs").join(&model.revision))
@@ -97,7 +110,7 @@ impl HubCache {
         &self,
         model: &HubModel,
         progress: &mut dyn FnMut(&str, u64, u64),
-    ) -> Result<HubFolder, LanguageModelError> {
+    ) -> Result<HubFolder, ModelFileError> {
         if let Some(found) = self.find(model)? {
             return Ok(found);
         }
@@ -112,7 +125,7 @@ impl HubCache {
         &self,
         model: &HubModel,
         _progress: &mut dyn FnMut(&str, u64, u64),
-    ) -> Result<HubFolder, LanguageModelError> {
+    ) -> Result<HubFolder, ModelFileError> {
         Err(self.absent(model, "and this program is built without downloads"))
     }
 
@@ -121,7 +134,7 @@ impl HubCache {
         &self,
         model: &HubModel,
         progress: &mut dyn FnMut(&str, u64, u64),
-    ) -> Result<HubFolder, LanguageModelError> {
+    ) -> Result<HubFolder, ModelFileError> {
         use hf_hub::api::sync::{ApiBuilder, ApiRepo};
         use hf_hub::{Cache, Repo, RepoType};
 
@@ -129,9 +142,11 @@ impl HubCache {
             let text = clipped(&error.to_string());
             self.absent(model, &format!("and {what} failed: {text}"))
         };
+        // Its own retries are off: one that follows a failed resumption asks for the file from
+        // its first byte and appends that to what is there already (hf-hub 0.5.0).
         let mut builder = ApiBuilder::from_cache(Cache::new(self.root.clone()))
             .with_progress(false)
-            .with_retries(3);
+            .with_retries(0);
         let endpoint = self.endpoint.as_deref().unwrap_or("https://huggingface.co");
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
         let token = env::var("HF_TOKEN").ok().filter(|token| !token.is_empty());
@@ -163,16 +178,34 @@ impl HubCache {
             if snapshot.join(name).exists() {
                 return Ok(());
             }
-            let meter = Meter {
-                name: name.to_owned(),
-                size: 0,
-                done: 0,
-                tell: &mut *progress,
-            };
-            repository
-                .download_with_progress(name, meter)
-                .map(|_| ())
-                .map_err(|error| failed(format!("downloading {name}"), error))
+            let mut tried = 0;
+            loop {
+                let meter = Meter {
+                    name: name.to_owned(),
+                    size: 0,
+                    done: 0,
+                    tell: &mut *progress,
+                };
+                let Err(error) = repository.download_with_progress(name, meter) else {
+                    return Ok(());
+                };
+                tried += 1;
+                if tried > RETRIES {
+                    return Err(failed(format!("downloading {name}"), error));
+                }
+                // What is there is gone on with, but a whole file whose last byte came just
+                // before the program was killed leaves nothing to ask for.
+                if let Ok(metadata) = api.metadata(&repository.url(name)) {
+                    let blobs = self.root.join(model.folder_name()).join("blobs");
+                    let part = blobs.join(metadata.etag()).with_extension("part");
+                    let length = fs::metadata(&part).map_or(0, |part| part.len());
+                    if length >= metadata.size() as u64 {
+                        // Where it cannot be removed, the next try says why.
+                        let _ = fs::remove_file(&part);
+                    }
+                }
+                thread::sleep(Duration::from_millis(150 << tried));
+            }
         };
         for name in FILES {
             if there(name) {
@@ -195,16 +228,16 @@ impl HubCache {
                 .join("refs")
                 .join(&model.revision);
             if let Some(parent) = reference.parent() {
-                fs::create_dir_all(parent).map_err(LanguageModelError::io("create", parent))?;
+                fs::create_dir_all(parent).map_err(ModelFileError::io("create", parent))?;
             }
-            fs::write(&reference, &info.sha).map_err(LanguageModelError::io("write", reference))?;
+            fs::write(&reference, &info.sha).map_err(ModelFileError::io("write", reference))?;
         }
         self.find(model)?
             .ok_or_else(|| self.absent(model, "and what the hub has of it is not a whole model"))
     }
 
-    fn absent(&self, model: &HubModel, why: &str) -> LanguageModelError {
-        LanguageModelError::invalid(format!(
+    fn absent(&self, model: &HubModel, why: &str) -> ModelFileError {
+        ModelFileError::invalid(format!(
             "the model `{}` (revision {}) is not in `{}`, {why}",
             model.name,
             model.revision,
@@ -212,7 +245,7 @@ impl HubCache {
         ))
         .with_help(format!(
             "where there is a network, run: hf download {} --revision {} \
-             --include '*.json' '*.safetensors'; then copy `{}` into that folder, or give the \
+             --include '*.json' '*.txt' '*.safetensors'; then copy `{}` into that folder, or give the \
              path of a model folder instead",
             model.name,
             model.revision,
@@ -228,21 +261,21 @@ impl HubModel {
     }
 
     /// Names come from files of experiments and become parts of paths.
-    fn check(&self) -> Result<(), LanguageModelError> {
+    fn check(&self) -> Result<(), ModelFileError> {
         let fine = |part: &str| {
             let letters = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
             !part.is_empty() && !part.starts_with('.') && part.chars().all(letters)
         };
         let parts: Vec<&str> = self.name.split('/').collect();
         if parts.len() != 2 || !parts.iter().all(|part| fine(part)) {
-            return Err(LanguageModelError::invalid(format!(
+            return Err(ModelFileError::invalid(format!(
                 "`{}` is not the name of a model on the hub",
                 clipped(&self.name)
             ))
             .with_help("names are written owner/name"));
         }
         if !self.revision.split('/').all(fine) {
-            return Err(LanguageModelError::invalid(format!(
+            return Err(ModelFileError::invalid(format!(
                 "`{}` is not a branch, tag or commit",
                 clipped(&self.revision)
             )));
@@ -258,7 +291,8 @@ fn is_commit(text: &str) -> bool {
 
 /// Whether a folder has a configuration, a tokenizer and all weights.
 fn is_whole(folder: &Path) -> bool {
-    if !FILES[..2].iter().all(|name| folder.join(name).exists()) {
+    let there = |name: &&str| folder.join(name).exists();
+    if !there(&CONFIGURATION_FILE) || ![TOKENIZER_FILE, WORD_PIECE_FILE].iter().any(there) {
         return false;
     }
     let found = WEIGHT_FILES

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::{LanguageModelError, NumberType};
+use super::{ModelFileError, NumberType};
 
 /// Bytes that are read and converted at a time.
 const CHUNK: usize = 1 << 20;
@@ -44,14 +44,14 @@ impl Stored {
         file: &File,
         path: &Path,
         mut take: impl FnMut(&[u8]),
-    ) -> Result<(), LanguageModelError> {
+    ) -> Result<(), ModelFileError> {
         let mut left = self.size_bytes().unwrap_or(u64::MAX);
         let mut at = self.offset;
         let mut buffer = vec![0_u8; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
         while left > 0 {
             let piece = buffer.len().min(usize::try_from(left).unwrap_or(CHUNK));
             file.read_exact_at(&mut buffer[..piece], at)
-                .map_err(LanguageModelError::io("read", path))?;
+                .map_err(ModelFileError::io("read", path))?;
             take(&buffer[..piece]);
             at += piece as u64;
             left -= piece as u64;
@@ -69,11 +69,7 @@ impl Stored {
     }
 
     /// All numbers as `f32`.
-    pub(crate) fn read_f32(
-        &self,
-        file: &File,
-        path: &Path,
-    ) -> Result<Vec<f32>, LanguageModelError> {
+    pub(crate) fn read_f32(&self, file: &File, path: &Path) -> Result<Vec<f32>, ModelFileError> {
         let mut numbers = Vec::with_capacity(self.count().unwrap_or(0));
         self.for_each_piece(file, path, |piece| {
             self.number_type.extend_f32(piece, &mut numbers);

@@ -1,4 +1,4 @@
-//! The weights of a backbone, wherever in its folder they lie.
+//! The weights of a model, wherever in its folder they lie.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::configuration_file::clipped;
+use super::error::clipped;
 use super::stored::first_not_finite;
-use super::{Configuration, LanguageModelError, NumberType, Stored, safetensors_file, torch_file};
+use super::{ModelFileError, NumberType, Stored, safetensors_file, torch_file};
 use crate::base::{Digest, canonical_json};
 
 /// Where weights may be, first choice first, and whether the file is an index of others.
@@ -21,33 +21,37 @@ pub const WEIGHT_FILES: [(&str, bool); 4] = [
     ("pytorch_model.bin.index.json", true),
 ];
 
-/// The files with a backbone's weights, open and checked against its configuration.
+/// Whether a tensor of integers may be there and is not read: BERT's checkpoints of before 2023
+/// hold the numbers 0, 1, 2 … of their positions.
+pub(super) fn is_passed_over(name: &str) -> bool {
+    name.ends_with("embeddings.position_ids")
+}
+
+/// The files with a model's weights, open.
 ///
 /// Numbers are read when they are asked for.
 #[derive(Debug)]
 pub struct WeightFiles {
+    /// The file that was found, an index or the weights, for errors.
+    origin: PathBuf,
     files: Vec<(PathBuf, File)>,
     /// Tensors by name, with the index of their file.
     tensors: BTreeMap<String, (usize, Stored)>,
 }
 
 impl WeightFiles {
-    /// Finds the weights in a folder and checks that they are exactly those of `configuration`.
-    ///
-    /// Two kinds of tensors may be there beyond: the `rotary_emb.inv_freq` of checkpoints of
-    /// before 2024, which follow from the configuration, and the `lm_head.weight` of a model whose
-    /// head is its embedding, a copy of it. Neither is read.
+    /// Finds the weights in a folder, whatever they are; [`WeightFiles::keep_exactly`] says which
+    /// they must be.
     ///
     /// # Errors
-    /// If there are none, a shard is missing, a file is cut, or tensors are missing, surplus or of
-    /// other shapes.
-    pub fn open(folder: &Path, configuration: &Configuration) -> Result<Self, LanguageModelError> {
+    /// If there are none, a shard is missing, or a file is cut.
+    pub fn open(folder: &Path) -> Result<Self, ModelFileError> {
         let found = WEIGHT_FILES
             .iter()
             .find(|(name, _)| folder.join(name).exists());
         let Some((name, is_index)) = found else {
             let names: Vec<&str> = WEIGHT_FILES.iter().map(|(name, _)| *name).collect();
-            return Err(LanguageModelError::file(
+            return Err(ModelFileError::file(
                 folder,
                 format!(
                     "there are no weights in this folder: no {}",
@@ -61,18 +65,19 @@ impl WeightFiles {
         } else {
             Self::open_files(std::slice::from_ref(&path))?
         };
-        weights.check(&path, configuration)?;
+        weights.origin = path;
         Ok(weights)
     }
 
     /// Opens files of weights whatever they hold.
-    pub(crate) fn open_files(paths: &[PathBuf]) -> Result<Self, LanguageModelError> {
+    pub(crate) fn open_files(paths: &[PathBuf]) -> Result<Self, ModelFileError> {
         let mut all = Self {
+            origin: paths.first().cloned().unwrap_or_default(),
             files: Vec::new(),
             tensors: BTreeMap::new(),
         };
         for path in paths {
-            let file = File::open(path).map_err(LanguageModelError::io("read", path))?;
+            let file = File::open(path).map_err(ModelFileError::io("read", path))?;
             let header = if path.extension().is_some_and(|end| end == "safetensors") {
                 safetensors_file::read_header(&file, path)?
             } else {
@@ -81,7 +86,7 @@ impl WeightFiles {
             let index = all.files.len();
             for (name, stored) in header {
                 if all.tensors.contains_key(&name) {
-                    return Err(LanguageModelError::file(
+                    return Err(ModelFileError::file(
                         path,
                         format!("tensor `{}` is in another file too", clipped(&name)),
                     ));
@@ -93,9 +98,9 @@ impl WeightFiles {
         Ok(all)
     }
 
-    fn open_index(folder: &Path, path: &Path) -> Result<Self, LanguageModelError> {
-        let wrong = |message: String| LanguageModelError::file(path, message);
-        let bytes = fs::read(path).map_err(LanguageModelError::io("read", path))?;
+    fn open_index(folder: &Path, path: &Path) -> Result<Self, ModelFileError> {
+        let wrong = |message: String| ModelFileError::file(path, message);
+        let bytes = fs::read(path).map_err(ModelFileError::io("read", path))?;
         let index: Value = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("this is not JSON: {error}")))?;
         let map = index
@@ -152,37 +157,58 @@ impl WeightFiles {
         Ok(all)
     }
 
-    fn check(
+    /// Drops the tensors that `pass_over` names, gives the others the names that `rename` makes of
+    /// theirs.
+    ///
+    /// # Errors
+    /// If two tensors would have one name.
+    pub(crate) fn rename(
         &mut self,
-        path: &Path,
-        configuration: &Configuration,
-    ) -> Result<(), LanguageModelError> {
-        let mut expected: BTreeMap<String, Vec<usize>> =
-            configuration.tensors().into_iter().collect();
-        if configuration.tied_head && self.tensors.contains_key("lm_head.weight") {
-            let shape = vec![configuration.vocabulary_size, configuration.hidden_size];
-            expected.insert("lm_head.weight".to_owned(), shape);
+        pass_over: impl Fn(&str) -> bool,
+        rename: impl Fn(&str) -> String,
+    ) -> Result<(), ModelFileError> {
+        let mut renamed = BTreeMap::new();
+        for (name, place) in std::mem::take(&mut self.tensors) {
+            let new = rename(&name);
+            if pass_over(&name) {
+                continue;
+            }
+            if renamed.insert(new.clone(), place).is_some() {
+                return Err(ModelFileError::file(
+                    &self.origin,
+                    format!("tensor `{}` is there under two names", clipped(&new)),
+                ));
+            }
         }
-        self.tensors
-            .retain(|name, _| !name.ends_with("rotary_emb.inv_freq"));
+        self.tensors = renamed;
+        Ok(())
+    }
+
+    /// Checks that the tensors are exactly these, by their shapes. `lacking` may say what to do
+    /// about tensors that are missing.
+    ///
+    /// # Errors
+    /// If tensors are missing, surplus or of other shapes.
+    pub(crate) fn keep_exactly(
+        &self,
+        expected: &BTreeMap<String, Vec<usize>>,
+        lacking: impl Fn(&[&str]) -> Option<&'static str>,
+    ) -> Result<(), ModelFileError> {
+        let path = &self.origin;
         let missing: Vec<&str> = expected
             .keys()
             .filter(|name| !self.tensors.contains_key(*name))
             .map(String::as_str)
             .collect();
         if !missing.is_empty() {
-            let error = LanguageModelError::file(
+            let error = ModelFileError::file(
                 path,
                 format!("{} missing: {}", tensors(missing.len()), few(&missing)),
             );
-            return Err(if missing == ["lm_head.weight"] {
-                error.with_help(
-                    "if the head of this model is its embedding, config.json must say \
-                     \"tie_word_embeddings\": true",
-                )
-            } else {
-                error.with_help("config.json is of another model, or the download is not whole")
-            });
+            return Err(error.with_help(
+                lacking(&missing)
+                    .unwrap_or("config.json is of another model, or the download is not whole"),
+            ));
         }
         let surplus: Vec<&str> = self
             .tensors
@@ -191,7 +217,7 @@ impl WeightFiles {
             .map(String::as_str)
             .collect();
         if !surplus.is_empty() {
-            return Err(LanguageModelError::file(
+            return Err(ModelFileError::file(
                 path,
                 format!(
                     "{} not part of the model that config.json describes: {}",
@@ -205,7 +231,7 @@ impl WeightFiles {
             if let Some(shape) = expected.get(name)
                 && *shape != stored.shape
             {
-                return Err(LanguageModelError::file(
+                return Err(ModelFileError::file(
                     path,
                     format!(
                         "`{name}` has shape {:?}; by config.json it must be {shape:?}",
@@ -214,9 +240,6 @@ impl WeightFiles {
                 )
                 .with_help("config.json is of another model"));
             }
-        }
-        if configuration.tied_head {
-            self.tensors.remove("lm_head.weight");
         }
         Ok(())
     }
@@ -250,10 +273,11 @@ impl WeightFiles {
         counts.fold(0, usize::saturating_add)
     }
 
-    fn place(&self, name: &str) -> Result<(&Path, &File, &Stored), LanguageModelError> {
-        let (file, stored) = self.tensors.get(name).ok_or_else(|| {
-            LanguageModelError::invalid(format!("the backbone has no tensor `{name}`"))
-        })?;
+    fn place(&self, name: &str) -> Result<(&Path, &File, &Stored), ModelFileError> {
+        let (file, stored) = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| ModelFileError::invalid(format!("the model has no tensor `{name}`")))?;
         let (path, file) = &self.files[*file];
         Ok((path, file, stored))
     }
@@ -262,12 +286,12 @@ impl WeightFiles {
     ///
     /// # Errors
     /// If there is no such tensor, a number is not finite, or reading fails.
-    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, LanguageModelError> {
+    pub fn read_f32(&self, name: &str) -> Result<Vec<f32>, ModelFileError> {
         let (path, file, stored) = self.place(name)?;
         let numbers = stored.read_f32(file, path)?;
         match first_not_finite(&numbers) {
             None => Ok(numbers),
-            Some(index) => Err(LanguageModelError::file(
+            Some(index) => Err(ModelFileError::file(
                 path,
                 format!("`{name}` has {} at index {index}", numbers[index]),
             )
@@ -279,7 +303,7 @@ impl WeightFiles {
     ///
     /// # Errors
     /// If there is no such tensor or reading fails.
-    pub fn raw(&self, name: &str) -> Result<(NumberType, Vec<u8>), LanguageModelError> {
+    pub fn raw(&self, name: &str) -> Result<(NumberType, Vec<u8>), ModelFileError> {
         let (path, file, stored) = self.place(name)?;
         let mut bytes = Vec::with_capacity(stored.size_bytes().unwrap_or(0) as usize);
         stored.for_each_piece(file, path, |piece| bytes.extend_from_slice(piece))?;
@@ -290,7 +314,7 @@ impl WeightFiles {
     ///
     /// # Errors
     /// As [`WeightFiles::read_f32`].
-    pub fn all_f32(&self) -> Result<BTreeMap<String, Vec<f32>>, LanguageModelError> {
+    pub fn all_f32(&self) -> Result<BTreeMap<String, Vec<f32>>, ModelFileError> {
         let names: Vec<&String> = self.tensors.keys().collect();
         let read = |name: &&String| Ok(((*name).clone(), self.read_f32(name)?));
         names.par_iter().map(read).collect()
@@ -301,13 +325,13 @@ impl WeightFiles {
     ///
     /// # Errors
     /// If reading fails.
-    pub fn digest(&self) -> Result<Digest, LanguageModelError> {
+    pub fn digest(&self) -> Result<Digest, ModelFileError> {
         let names: Vec<&String> = self.tensors.keys().collect();
         let one = |name: &&String| {
             let (path, file, stored) = self.place(name)?;
             let mut reader = stored.reader(file);
             let digest =
-                Digest::of_reader(&mut reader).map_err(LanguageModelError::io("read", path))?;
+                Digest::of_reader(&mut reader).map_err(ModelFileError::io("read", path))?;
             Ok(serde_json::json!([
                 name,
                 stored.number_type.name(),
@@ -318,7 +342,7 @@ impl WeightFiles {
         let all: Vec<Value> = names
             .par_iter()
             .map(one)
-            .collect::<Result<_, LanguageModelError>>()?;
+            .collect::<Result<_, ModelFileError>>()?;
         Ok(Digest::of_bytes(
             canonical_json(&Value::Array(all)).as_bytes(),
         ))
