@@ -108,6 +108,35 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
     let (said, second) = run(folder.path());
     assert_eq!(summary(&said)["ran"], 0, "{said}");
     assert!(first == second, "a second run changed the results");
+
+    // Without the predictions, and without the memory of what was written, the report stays.
+    let removed = remove_predictions(&folder.path().join("store/artifacts"));
+    assert!(removed > 20, "{removed}");
+    fs::remove_file(folder.path().join("store/reports/quickstart.json")).expect("removed");
+    let (said, third) = run(folder.path());
+    assert_eq!(summary(&said)["ran"], 0, "{said}");
+    assert_eq!(
+        String::from_utf8_lossy(&third["comparisons.csv"]),
+        String::from_utf8_lossy(&first["comparisons.csv"])
+    );
+    assert!(first == third, "what was known about predictions was lost");
+}
+
+/// Removes every Parquet file with a column of scores; says how many there were.
+fn remove_predictions(artifacts: &Path) -> usize {
+    let mut removed = 0;
+    for folder in fs::read_dir(artifacts).expect("a folder") {
+        for file in fs::read_dir(folder.expect("an entry").path()).expect("a folder") {
+            let path = file.expect("an entry").path();
+            let Ok(bytes) = fs::read(&path) else { continue };
+            let has_scores = bytes.windows(5).any(|window| window == b"score");
+            if bytes.starts_with(b"PAR1") && has_scores {
+                fs::remove_file(&path).expect("removed");
+                removed += 1;
+            }
+        }
+    }
+    removed
 }
 
 /// What was computed from predictions agrees with the metrics in `results.csv`, which another

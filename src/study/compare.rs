@@ -260,20 +260,18 @@ fn areas(
     resampler: Result<Resampler, CannotSay>,
     all: &[Runs],
 ) -> Vec<Result<Resampled, CannotSay>> {
-    let resampler = match resampler {
-        Ok(resampler) => resampler,
-        Err(reason) => return vec![Err(reason); all.len()],
-    };
     let sound: Vec<Vec<&Vec<f64>>> = all
         .iter()
         .flatten()
         .map(|runs| runs.iter().collect())
         .collect();
-    let mut drawn = resampler.areas(&sound).into_iter();
+    let drawn = resampler.map(|resampler| resampler.areas(&sound));
+    let mut drawn = drawn.map(Vec::into_iter);
     all.iter()
-        .map(|runs| match runs {
-            Ok(_) => drawn.next().unwrap_or(Err(CannotSay::DifferentRows)),
-            Err(reason) => Err(reason.clone()),
+        .map(|runs| match (runs, &mut drawn) {
+            (Err(reason), _) => Err(reason.clone()),
+            (Ok(_), Err(reason)) => Err(reason.clone()),
+            (Ok(_), Ok(drawn)) => drawn.next().unwrap_or(Err(CannotSay::DifferentRows)),
         })
         .collect()
 }
