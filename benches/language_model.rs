@@ -20,7 +20,7 @@ use runner::base::clock;
 use runner::language_model::decoder::{fresh_adapter, fresh_weights};
 use runner::language_model::{
     Batch, Configuration, Decoder, Dropout, Family, LanguageModel, LoraOptions, Pass, RopeScaling,
-    Sequence, Target, Trainable, WeightFiles, Weights,
+    Sequence, Target, Trainable, Weights,
 };
 use runner::nn::matrix::{Matrix, Write};
 use runner::nn::product::product;

@@ -55,7 +55,8 @@ fn write(folder: &Path, number_type: NumberType) -> (Configuration, Parameters) 
     (configuration, weights)
 }
 
-fn error<T>(result: Result<T, runner::language_model::LanguageModelError>) -> String {
+fn error<T>(result: Result<T, impl Into<runner::language_model::LanguageModelError>>) -> String {
+    let result = result.map_err(Into::into);
     match result {
         Ok(_) => panic!("this should be refused"),
         Err(error) => error.to_string(),

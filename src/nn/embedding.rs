@@ -35,7 +35,7 @@ impl Embedding {
     ///
     /// # Errors
     /// If there are fewer.
-    pub fn first(&self, count: usize) -> Result<Tensor, NnError> {
+    pub fn first(&self, count: usize) -> std::result::Result<Tensor, NnError> {
         let first = self.weight.narrow(0, 0, count);
         first.map_err(NnError::at(&self.name))
     }
