@@ -28,6 +28,8 @@
 //! | a metric | [`metric`] |
 //! | rows of `results.csv`, values over seeds | [`results`] |
 //! | tables, figures, `report.md` | [`report`] |
+//! | tests, intervals, corrections | [`statistics`] |
+//! | what changed between two result sets | [`diff`] |
 //! | how anything is drawn | [`chart`] |
 //! | progress on the terminal, JSON lines, journals | [`reporter`] |
 //! | hashes, random numbers, time, events | [`base`] |
@@ -67,6 +69,7 @@ pub mod base;
 pub mod chart;
 pub mod cli;
 pub mod data;
+pub mod diff;
 pub mod graph;
 pub mod language_model;
 pub mod metric;
@@ -81,6 +84,7 @@ pub mod results;
 pub mod schedule;
 pub mod spec;
 pub mod stage;
+pub mod statistics;
 pub mod study;
 pub mod text_encoder;
 pub mod train;

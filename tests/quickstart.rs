@@ -2,10 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use runner::results::comparison::{self, CHANCE, ComparisonRow, Question};
+use runner::results::provenance::Provenance;
+use runner::results::{ResultSet, System, summarise};
+use runner::statistics::Test;
 
 fn run(folder: &Path) -> (String, BTreeMap<String, Vec<u8>>) {
     let output = Command::new(env!("CARGO_BIN_EXE_runner"))
@@ -56,7 +61,14 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
         [
             "auc_by_shots.png",
             "auc_by_shots.svg",
+            "better.csv",
+            "better.md",
+            "better.tex",
+            "comparison.csv",
             "comparison.md",
+            "comparison.tex",
+            "comparisons.csv",
+            "provenance.json",
             "report.md",
             "results.csv"
         ]
@@ -82,7 +94,84 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
     assert_eq!(rows, 2 * 2 * 8 * 2 * 3 + 1);
     assert!(summary(&said)["ran"].as_u64().is_some_and(|ran| ran > 60));
 
+    comparisons_are_about_the_results(&first["comparisons.csv"], &first["results.csv"]);
+    let record = Provenance::from_json("provenance.json", &first["provenance.json"]);
+    let stages = record.expect("own text").stages;
+    let parameters = &stages["train (train_recommender, gru4rec)"].parameters;
+    assert_eq!(parameters["settings.weight_decay"], "1e-5, 0.001");
+    assert_eq!(parameters["settings.epochs"], "2");
+    assert!(
+        parameters.contains_key("settings.dropout"),
+        "defaults are written out"
+    );
+
     let (said, second) = run(folder.path());
     assert_eq!(summary(&said)["ran"], 0, "{said}");
     assert!(first == second, "a second run changed the results");
+
+    // Without the predictions, and without the memory of what was written, the report stays.
+    let removed = remove_predictions(&folder.path().join("store/artifacts"));
+    assert!(removed > 20, "{removed}");
+    fs::remove_file(folder.path().join("store/reports/quickstart.json")).expect("removed");
+    let (said, third) = run(folder.path());
+    assert_eq!(summary(&said)["ran"], 0, "{said}");
+    assert_eq!(
+        String::from_utf8_lossy(&third["comparisons.csv"]),
+        String::from_utf8_lossy(&first["comparisons.csv"])
+    );
+    assert!(first == third, "what was known about predictions was lost");
+}
+
+/// Removes every Parquet file with a column of scores; says how many there were.
+fn remove_predictions(artifacts: &Path) -> usize {
+    let mut removed = 0;
+    for folder in fs::read_dir(artifacts).expect("a folder") {
+        for file in fs::read_dir(folder.expect("an entry").path()).expect("a folder") {
+            let path = file.expect("an entry").path();
+            let Ok(bytes) = fs::read(&path) else { continue };
+            let has_scores = bytes.windows(5).any(|window| window == b"score");
+            if bytes.starts_with(b"PAR1") && has_scores {
+                fs::remove_file(&path).expect("removed");
+                removed += 1;
+            }
+        }
+    }
+    removed
+}
+
+/// What was computed from predictions agrees with the metrics in `results.csv`, which another
+/// stage computed: every effect is the difference of two means.
+fn comparisons_are_about_the_results(comparisons: &[u8], results: &[u8]) {
+    let rows = comparison::from_csv("comparisons.csv", comparisons).expect("own text");
+    let results = ResultSet::from_csv("results.csv", results).expect("own text");
+    let summaries = summarise(results.rows());
+    let mean = |system: &System, question: &Question| -> f64 {
+        if system.method == CHANCE {
+            return 0.5;
+        }
+        let found = summaries.iter().find(|(cell, _)| {
+            cell.system == *system
+                && cell.k == question.k
+                && cell.split == "test"
+                && cell.metric == "auc"
+        });
+        found
+            .and_then(|(_, summary)| summary.mean())
+            .expect("a mean")
+    };
+    let mut tests = BTreeSet::new();
+    for row in &rows {
+        let effect = row.comparison.effect.expect("predictions are there");
+        let ComparisonRow { question, .. } = row;
+        let expected = mean(&question.one, question) - mean(&question.other, question);
+        assert!((effect - expected).abs() < 1e-12, "{row:?}: {expected}");
+        if row.comparison.evidence.is_ok() {
+            tests.insert(row.comparison.test);
+        }
+    }
+    let over_rows = [Test::BootstrapUsers, Test::BootstrapRows, Test::Delong];
+    assert!(
+        tests.into_iter().eq(over_rows),
+        "each test has something to say"
+    );
 }

@@ -16,6 +16,8 @@ pub enum Exit {
     Bug,
     /// Wrong usage.
     Usage,
+    /// `diff --fail-on` found what it was asked for.
+    Differs,
     /// An invalid experiment or pipeline.
     Invalid,
     /// A stage failed.
@@ -32,6 +34,7 @@ impl From<Exit> for ExitCode {
             Exit::Fine => 0,
             Exit::Bug => 1,
             Exit::Usage => 2,
+            Exit::Differs => 3,
             Exit::Invalid => 10,
             Exit::StageFailed => 20,
             Exit::Interrupted => 21,

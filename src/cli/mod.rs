@@ -4,6 +4,7 @@ mod arguments;
 mod cache;
 mod cat;
 mod diagnostic;
+mod diff;
 mod exit;
 mod export;
 mod graph;
@@ -35,7 +36,7 @@ pub use exit::{CliError, Exit};
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Start here:\n  runner run experiments/quickstart.yaml\n\nExit codes:\n  0 fine \
-                  · 1 a bug · 2 wrong usage · 10 an invalid experiment or pipeline\n  20 a stage \
+                  · 1 a bug · 2 wrong usage · 3 `diff --fail-on` found it · 10 an invalid experiment or pipeline\n  20 a stage \
                   failed · 21 interrupted · 30 the store or a folder cannot be used"
 )]
 struct Cli {
@@ -59,6 +60,8 @@ enum Command {
     Graph(graph::Arguments),
     /// Prints an artifact of a stage as a table, JSON or CSV.
     Cat(cat::Arguments),
+    /// Says what changed between two result sets: commits, folders or experiments.
+    Diff(diff::Arguments),
     /// Writes samples or results in other programs' formats to standard output.
     Export(export::Arguments),
     /// Lists, verifies or cleans the store.
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&cli.global, arguments),
         Command::Graph(arguments) => graph::run(&cli.global, arguments),
         Command::Cat(arguments) => cat::run(&cli.global, arguments),
+        Command::Diff(arguments) => diff::run(&cli.global, arguments),
         Command::Export(arguments) => export::run(&cli.global, arguments),
         Command::Cache(arguments) => cache::run(&cli.global, arguments),
         Command::Schema(arguments) => schema::run(arguments),

@@ -7,6 +7,8 @@
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "hub")]
+use std::{thread, time::Duration};
 
 use super::ModelFileError;
 use super::error::clipped;
@@ -27,6 +29,10 @@ const FILES: [&str; 5] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
 ];
+
+/// How often a file is tried again, after longer and longer pauses.
+#[cfg(feature = "hub")]
+const RETRIES: u32 = 3;
 
 /// A model on the hub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,9 +142,11 @@ impl HubCache {
             let text = clipped(&error.to_string());
             self.absent(model, &format!("and {what} failed: {text}"))
         };
+        // Its own retries are off: one that follows a failed resumption asks for the file from
+        // its first byte and appends that to what is there already (hf-hub 0.5.0).
         let mut builder = ApiBuilder::from_cache(Cache::new(self.root.clone()))
             .with_progress(false)
-            .with_retries(3);
+            .with_retries(0);
         let endpoint = self.endpoint.as_deref().unwrap_or("https://huggingface.co");
         builder = builder.with_endpoint(endpoint.trim_end_matches('/').to_owned());
         let token = env::var("HF_TOKEN").ok().filter(|token| !token.is_empty());
@@ -170,16 +178,34 @@ impl HubCache {
             if snapshot.join(name).exists() {
                 return Ok(());
             }
-            let meter = Meter {
-                name: name.to_owned(),
-                size: 0,
-                done: 0,
-                tell: &mut *progress,
-            };
-            repository
-                .download_with_progress(name, meter)
-                .map(|_| ())
-                .map_err(|error| failed(format!("downloading {name}"), error))
+            let mut tried = 0;
+            loop {
+                let meter = Meter {
+                    name: name.to_owned(),
+                    size: 0,
+                    done: 0,
+                    tell: &mut *progress,
+                };
+                let Err(error) = repository.download_with_progress(name, meter) else {
+                    return Ok(());
+                };
+                tried += 1;
+                if tried > RETRIES {
+                    return Err(failed(format!("downloading {name}"), error));
+                }
+                // What is there is gone on with, but a whole file whose last byte came just
+                // before the program was killed leaves nothing to ask for.
+                if let Ok(metadata) = api.metadata(&repository.url(name)) {
+                    let blobs = self.root.join(model.folder_name()).join("blobs");
+                    let part = blobs.join(metadata.etag()).with_extension("part");
+                    let length = fs::metadata(&part).map_or(0, |part| part.len());
+                    if length >= metadata.size() as u64 {
+                        // Where it cannot be removed, the next try says why.
+                        let _ = fs::remove_file(&part);
+                    }
+                }
+                thread::sleep(Duration::from_millis(150 << tried));
+            }
         };
         for name in FILES {
             if there(name) {

@@ -42,7 +42,11 @@ pub fn sigmoid(x: f32) -> f32 {
 }
 
 /// tanh x, with an absolute error below 2e-7.
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "must be compiled with its caller's features"
+)]
 #[must_use]
 pub fn tanh(x: f32) -> f32 {
     1.0 - 2.0 / (1.0 + exp(2.0 * x))

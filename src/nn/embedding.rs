@@ -1,7 +1,9 @@
 //! A table of vectors, one per identifier.
 
-use candle_core::Tensor;
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
+use super::gradients::{Gradient, RowGradient, hand_over, wanted};
+use super::matrix::{numbers, with_numbers};
 use super::{Init, NnError, VariableBuilder};
 
 /// A table `[V, W]` of vectors; its gradient is the sum over the places a row was used.
@@ -22,11 +24,20 @@ impl Embedding {
         rows: usize,
         width: usize,
         init: Init,
-    ) -> Result<Self, NnError> {
+    ) -> std::result::Result<Self, NnError> {
         Ok(Self {
             name: name.to_owned(),
             weight: builder.variable(&format!("{name}.weight"), &[rows, width], init)?,
         })
+    }
+
+    /// The first `count` vectors, `[count, W]`: of positions, for instance.
+    ///
+    /// # Errors
+    /// If there are fewer.
+    pub fn first(&self, count: usize) -> Result<Tensor, NnError> {
+        let first = self.weight.narrow(0, 0, count);
+        first.map_err(NnError::at(&self.name))
     }
 
     /// Looks vectors up.
@@ -36,15 +47,70 @@ impl Embedding {
     ///
     /// # Errors
     /// If an identifier is not below V.
-    pub fn forward(&self, identifiers: &Tensor) -> Result<Tensor, NnError> {
+    pub fn forward(&self, identifiers: &Tensor) -> std::result::Result<Tensor, NnError> {
         let look_up = || {
             let mut shape = identifiers.dims().to_vec();
             shape.push(self.weight.dim(1)?);
-            self.weight
-                .index_select(&identifiers.flatten_all()?, 0)?
-                .reshape(shape)
+            let identifiers = identifiers.flatten_all()?;
+            let rows = if self.weight.device().is_cpu() {
+                let identifiers = identifiers.to_vec1()?;
+                self.weight.apply_op1(LookUp { identifiers })
+            } else {
+                self.weight.index_select(&identifiers, 0)
+            };
+            rows?.reshape(shape)
         };
         look_up().map_err(NnError::at(&self.name))
+    }
+
+    /// The table, `[V, W]`.
+    #[must_use]
+    pub fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+}
+
+/// Rows of a table, `[V, W] → [N, W]`.
+struct LookUp {
+    identifiers: Vec<u32>,
+}
+
+impl CustomOp1 for LookUp {
+    fn name(&self) -> &'static str {
+        "look_up"
+    }
+
+    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        let table = numbers(table, layout)?;
+        let mut out = Vec::with_capacity(self.identifiers.len() * width);
+        for row in &self.identifiers {
+            let row = *row as usize;
+            if row >= rows {
+                candle_core::bail!("identifier {row} of a table of {rows} rows");
+            }
+            out.extend_from_slice(&table[row * width..(row + 1) * width]);
+        }
+        let shape = (self.identifiers.len(), width).into();
+        Ok((CpuStorage::F32(out), shape))
+    }
+
+    fn bwd(&self, table: &Tensor, _rows: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (rows, width) = table.dims2()?;
+        if !(table.is_variable() && wanted()) {
+            let identifiers = Tensor::new(self.identifiers.as_slice(), table.device())?;
+            let sum = table.zeros_like()?.index_add(&identifiers, gradient, 0)?;
+            return Ok(Some(sum));
+        }
+        let mut sums = RowGradient::new(rows, width);
+        with_numbers(gradient, |gradient| {
+            for (row, gradient) in self.identifiers.iter().zip(gradient.chunks_exact(width)) {
+                sums.add(*row as usize, gradient);
+            }
+            Ok(())
+        })?;
+        hand_over(table, Gradient::Rows(sums))?;
+        Ok(None)
     }
 }
 

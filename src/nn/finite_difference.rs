@@ -2,19 +2,19 @@
 
 use candle_core::{Tensor, Var};
 
-use super::Variables;
+use super::{Gradients, Variables};
 
 /// Fails unless every number of every variable has the gradient that moving it shows.
 ///
 /// Central differences with steps of 1e-2 in f32: rounding contributes about 1e-5 / 1e-2, the
 /// third derivative about 1e-4, for losses of order 1. So 3e-3 absolute.
 pub(super) fn check(variables: &Variables, loss: impl Fn() -> Tensor) {
-    let gradients = loss().backward().expect("differentiable");
+    let gradients = Gradients::of(&loss()).expect("differentiable");
     let value = || f64::from(loss().to_scalar::<f32>().expect("a scalar"));
     for (name, variable) in variables.iter() {
-        let gradient = gradients.get(variable);
+        let gradient = gradients.get(variable).expect("cpu");
         let gradient = gradient.unwrap_or_else(|| panic!("no gradient reaches {name}"));
-        let exact = numbers(gradient);
+        let exact = numbers(&gradient);
         let start = numbers(variable.as_tensor());
         for (at, exact) in exact.iter().enumerate() {
             let step = 1e-2_f32;

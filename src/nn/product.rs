@@ -14,7 +14,7 @@ use super::matrix::{Matrix, Write, multiply};
 /// Rows of the left matrix that are multiplied at once.
 const MR: usize = 8;
 /// Longest piece of a sum; pieces are added one after the other.
-const DEPTH: usize = 384;
+pub(super) const DEPTH: usize = 384;
 /// Numbers of the right matrix that are packed at once: a part of the last cache.
 const PACKED: usize = 1 << 18;
 /// Columns that are packed together at least.
@@ -31,14 +31,14 @@ thread_local! {
 
 /// Numbers of columns in a panel, a whole number of vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
+pub(super) struct Shape {
     lanes: usize,
     vectors: usize,
 }
 
 impl Shape {
     /// The widest panel that does not waste more on the last panel than it gains.
-    fn of(lanes: usize, columns: usize) -> Self {
+    pub(super) fn of(lanes: usize, columns: usize) -> Self {
         // Sixteen lanes come with 32 registers, fewer with 16.
         let choices: &[(usize, usize)] = if lanes >= 16 {
             &[(3, 100), (2, 105), (1, 135)]
@@ -54,12 +54,12 @@ impl Shape {
         }
     }
 
-    fn width(self) -> usize {
+    pub(super) fn width(self) -> usize {
         self.lanes * self.vectors
     }
 }
 
-struct Lanes;
+pub(super) struct Lanes;
 
 impl WithSimd for Lanes {
     type Output = usize;
@@ -75,7 +75,7 @@ impl WithSimd for Lanes {
 }
 
 /// Cuts `0..length` into pieces of nearly the same size, at most `most` each.
-fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+pub(super) fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
     let count = length.div_ceil(most).max(1);
     let size = length.div_ceil(count).max(1);
     (0..length)
@@ -84,13 +84,13 @@ fn pieces(length: usize, most: usize) -> impl Iterator<Item = (usize, usize)> + 
 }
 
 /// Packs some rows of some columns, `[depth, width]` with zeros behind the last column.
-struct Pack<'a> {
-    out: &'a mut [f32],
-    right: Matrix<'a>,
-    row: usize,
-    column: usize,
-    columns: usize,
-    width: usize,
+pub(super) struct Pack<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) right: Matrix<'a>,
+    pub(super) row: usize,
+    pub(super) column: usize,
+    pub(super) columns: usize,
+    pub(super) width: usize,
 }
 
 impl WithSimd for Pack<'_> {
@@ -146,17 +146,17 @@ impl WithSimd for Pack<'_> {
 }
 
 /// Multiplies some rows with packed panels.
-struct Multiply<'a> {
-    out: &'a mut [f32],
-    stride: usize,
-    first_column: usize,
-    columns: usize,
-    write: Write,
-    left: Matrix<'a>,
-    panels: &'a [f32],
+pub(super) struct Multiply<'a> {
+    pub(super) out: &'a mut [f32],
+    pub(super) stride: usize,
+    pub(super) first_column: usize,
+    pub(super) columns: usize,
+    pub(super) write: Write,
+    pub(super) left: Matrix<'a>,
+    pub(super) panels: &'a [f32],
     /// The pieces of the depth that were packed, and whether the first of all is among them.
-    depths: &'a [(usize, usize)],
-    shape: Shape,
+    pub(super) depths: &'a [(usize, usize)],
+    pub(super) shape: Shape,
 }
 
 impl WithSimd for Multiply<'_> {

@@ -3,35 +3,10 @@
 //! Reductions go through sixteen running sums that are added in a fixed order, and no
 //! multiplication is fused with an addition, so the numbers are the same with any width.
 
-use pulp::{Arch, Simd, WithSimd};
-
 use super::activation::{exp, sigmoid};
+use super::wide::wide;
 
 const LANES: usize = 16;
-
-/// Makes a function whose body is compiled once for every width of vectors.
-///
-/// A closure would do, but a large one is not inlined, and then it is compiled for the narrowest.
-macro_rules! wide {
-    ($(#[$meta:meta])* fn $name:ident<'a>($($argument:ident: $type:ty),* $(,)?) -> $out:ty $body:block) => {
-        $(#[$meta])*
-        pub fn $name<'a>($($argument: $type),*) -> $out {
-            struct Kernel<'a> {
-                $($argument: $type),*
-            }
-            impl<'a> WithSimd for Kernel<'a> {
-                type Output = $out;
-
-                #[inline(always)]
-                fn with_simd<S: Simd>(self, _: S) -> $out {
-                    let Self { $($argument),* } = self;
-                    $body
-                }
-            }
-            Arch::new().dispatch(Kernel { $($argument),* })
-        }
-    };
-}
 
 /// How many rows of this width make one task: a fixed amount of work, so that the split never
 /// depends on the number of threads.
@@ -319,6 +294,51 @@ fn exponentials(scores: &mut [f32]) -> (f32, f32) {
 }
 
 wide! {
+    /// ln Σ e^(factor · apart²) in `f64`; `slopes` receives `scale` times its derivatives by `apart`.
+    ///
+    /// The largest exponent, 0 at least, is taken out first, so that nothing overflows.
+    fn log_sum_exp_of_squares<'a>(
+        slopes: &'a mut [f32],
+        apart: &'a [f32],
+        factors: &'a [f64],
+        scale: f64,
+    ) -> f64 {
+        let exponent = |apart: f32, factor: f64| factor * f64::from(apart) * f64::from(apart);
+        let mut most = [0.0_f64; LANES];
+        let (blocks, rest) = apart.as_chunks::<LANES>();
+        let (factor_blocks, factor_rest) = factors.as_chunks::<LANES>();
+        for (apart, factors) in blocks.iter().zip(factor_blocks) {
+            for lane in 0..LANES {
+                let exponent = exponent(apart[lane], factors[lane]);
+                most[lane] = if exponent > most[lane] { exponent } else { most[lane] };
+            }
+        }
+        let rests = rest.iter().zip(factor_rest).map(|(apart, factor)| exponent(*apart, *factor));
+        let most = most.into_iter().chain(rests).fold(0.0, |most, x| if x > most { x } else { most });
+
+        let mut sums = [0.0_f64; LANES];
+        let (slope_blocks, slope_rest) = slopes.as_chunks_mut::<LANES>();
+        for ((slopes, apart), factors) in slope_blocks.iter_mut().zip(blocks).zip(factor_blocks) {
+            for lane in 0..LANES {
+                let weight = exp((exponent(apart[lane], factors[lane]) - most) as f32);
+                slopes[lane] = weight;
+                sums[lane] += f64::from(weight);
+            }
+        }
+        for ((slope, apart), factor) in slope_rest.iter_mut().zip(rest).zip(factor_rest) {
+            *slope = exp((exponent(*apart, *factor) - most) as f32);
+            sums[0] += f64::from(*slope);
+        }
+        let sum: f64 = sums.iter().sum();
+        let share = 2.0 * scale / sum;
+        for ((slope, apart), factor) in slopes.iter_mut().zip(apart).zip(factors) {
+            *slope = (f64::from(*slope) * share * factor * f64::from(*apart)) as f32;
+        }
+        most + sum.ln()
+    }
+}
+
+wide! {
     /// Replaces scores by e^(score − `log_sum`): the softmax again, from what it returned.
     fn softmax_again<'a>(scores: &'a mut [f32], log_sum: f32) -> () {
         for score in scores {
@@ -414,6 +434,29 @@ mod tests {
         assert_eq!(out, back);
         drop_out(&mut out, &x, 17, 0.0);
         assert_eq!(out, x);
+    }
+
+    #[test]
+    fn log_sum_of_squares_and_its_slopes_by_hand() {
+        let apart: Vec<f32> = (0..37).map(|x| (x as f32 * 0.7).sin() * 3.0).collect();
+        let factors: Vec<f64> = (0..37).map(|x| 0.2 + 0.05 * f64::from(x)).collect();
+        let exponents = |apart: &[f32]| -> Vec<f64> {
+            let both = apart.iter().zip(&factors);
+            both.map(|(apart, factor)| factor * f64::from(*apart).powi(2))
+                .collect()
+        };
+        let sum: f64 = exponents(&apart).iter().map(|x| x.exp()).sum();
+        let mut slopes = vec![0.0; apart.len()];
+        let found = log_sum_exp_of_squares(&mut slopes, &apart, &factors, 0.5);
+        assert!((found - sum.ln()).abs() < 1e-6, "{found}");
+        for (at, exponent) in exponents(&apart).iter().enumerate() {
+            let exact = 0.5 * exponent.exp() / sum * 2.0 * factors[at] * f64::from(apart[at]);
+            assert!((f64::from(slopes[at]) - exact).abs() < 1e-6, "{at}");
+        }
+        let far = [1e4_f32; 37];
+        assert!(log_sum_exp_of_squares(&mut slopes, &far, &factors, 0.5).is_finite());
+        let nothing = log_sum_exp_of_squares(&mut slopes, &[f32::NAN; 37], &factors, 0.5);
+        assert!(nothing.is_nan());
     }
 
     #[test]

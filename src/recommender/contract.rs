@@ -38,7 +38,7 @@ fn prefix(path: &str) -> String {
 /// What came of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FitReport {
-    /// One point per epoch; empty for methods that are not trained.
+    /// One point per validation; empty for methods that are not trained.
     pub curve: Vec<Epoch>,
     /// The epoch whose weights were kept; 0 for methods that are not trained.
     pub best_epoch: usize,

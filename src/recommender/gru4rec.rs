@@ -7,8 +7,8 @@
 //!
 //! Deviates: only the target's row of the output layer is computed (the loss sees no other);
 //! dropout, which TALLRec names and does not place, acts on the embedded history; the width of
-//! the feedback embedding, the batch size, the number of epochs and the patience are ours, the
-//! paper does not tell them.
+//! the feedback embedding, the batch size, the number of epochs, the patience and how often
+//! validation comes are ours, the paper does not tell them.
 
 use candle_core::Tensor;
 

@@ -6,6 +6,9 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::results::ResultSet;
+use crate::results::comparison::ComparisonRow;
+use crate::results::provenance::Provenance;
+use crate::statistics::Claims;
 
 /// Everything a report is made of. Two equal inputs give the same bytes.
 #[derive(Debug, Clone)]
@@ -18,6 +21,11 @@ pub struct ReportInput<'a> {
     pub results: &'a ResultSet,
     /// What was asked for and has no result, and why.
     pub missing: Vec<Missing>,
+    /// What tests over users and rows say, for the questions of
+    /// [`evidence::questions`](super::evidence::questions).
+    pub comparisons: Vec<ComparisonRow>,
+    /// How claims are tested.
+    pub claims: Claims,
     /// Whether the paper's numbers stand beside ours: only where the data are the paper's.
     pub show_paper: bool,
     /// The data audit of each domain: `findings` as `[{severity, text}]`, and any numbers.
@@ -28,6 +36,8 @@ pub struct ReportInput<'a> {
     pub fidelity: BTreeMap<String, String>,
     /// The digests of the data the results come from, by name.
     pub data: BTreeMap<String, String>,
+    /// What the results were made from, for `provenance.json`.
+    pub record: Option<Provenance>,
     /// Anything else that says where the results come from: program version, model, device class.
     pub provenance: BTreeMap<String, String>,
 }
@@ -41,11 +51,14 @@ impl<'a> ReportInput<'a> {
             description: String::new(),
             results,
             missing: Vec::new(),
+            comparisons: Vec::new(),
+            claims: Claims::default(),
             show_paper: true,
             audits: BTreeMap::new(),
             choices: Vec::new(),
             fidelity: BTreeMap::new(),
             data: BTreeMap::new(),
+            record: None,
             provenance: BTreeMap::new(),
         }
     }

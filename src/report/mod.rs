@@ -9,6 +9,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod evidence;
 pub mod figure;
 pub mod input;
 pub mod markdown;

@@ -39,6 +39,10 @@ pub fn render(
     for table in tables {
         blocks.push(format!("## Table: {}", table.name));
         blocks.push(deepen((table.render)(input).trim_end()));
+        let name = table.name;
+        blocks.push(format!(
+            "The same for a paper: [{name}.tex]({name}.tex); for other programs: [{name}.csv]({name}.csv)."
+        ));
     }
     for placed in figures {
         let Figure { name, summary, .. } = placed.figure;

@@ -74,6 +74,18 @@ pub fn by_shots(texts: &[(String, Option<u64>)], all: &[Option<u64>]) -> String 
         .join("; ")
 }
 
+/// `p = 0.012`, `p < 0.0001`: as many digits as anybody should read into it.
+#[must_use]
+pub fn p_value(p: f64) -> String {
+    if p < 1e-4 {
+        "p < 0.0001".to_owned()
+    } else if p < 0.1 {
+        format!("p = {p:.4}")
+    } else {
+        format!("p = {p:.2}")
+    }
+}
+
 /// The smallest and the largest number of rows behind some summaries.
 #[must_use]
 pub fn rows_behind<'a>(summaries: impl Iterator<Item = &'a Summary>) -> Option<(u64, u64)> {

@@ -12,6 +12,7 @@ use super::figure::{self, Drawing, FIGURES, Figure};
 use super::input::ReportInput;
 use super::page::{self, PlacedFigure};
 use super::table::{self, TABLES, Table};
+use crate::results::comparison;
 
 /// Which tables and figures a report has.
 #[derive(Debug, Clone)]
@@ -48,7 +49,8 @@ impl Selection {
     }
 }
 
-/// Writes `results.csv`, a `.md` for each table, a `.png` and a `.svg` for each figure, and
+/// Writes `results.csv`, `provenance.json` and `comparisons.csv` where there are any, a `.md`, a `.tex` and a `.csv` for
+/// each table, a `.png` and a `.svg` for each figure, and
 /// `report.md`; gives the paths of all of them, changed or not.
 ///
 /// A figure that has nothing to show does not stop the rest: the page says why it is not there,
@@ -89,10 +91,27 @@ pub fn write_all(
         "results.csv".to_owned(),
         input.results.to_csv().into_bytes(),
     )];
+    if let Some(record) = &input.record {
+        files.push(("provenance.json".to_owned(), record.to_json().into_bytes()));
+    }
+    if input.comparisons.is_empty() {
+        remove(folder, "comparisons.csv")?;
+    } else {
+        let text = comparison::to_csv(&input.comparisons);
+        files.push(("comparisons.csv".to_owned(), text.into_bytes()));
+    }
     for table in &selection.tables {
         let title = format!("# {}: {}\n\n", input.experiment, table.name);
         let text = title + &(table.render)(input);
         files.push((format!("{}.md", table.name), text.into_bytes()));
+        files.push((
+            format!("{}.tex", table.name),
+            (table.latex)(input).into_bytes(),
+        ));
+        files.push((
+            format!("{}.csv", table.name),
+            (table.csv)(input).into_bytes(),
+        ));
     }
     for (figure, drawing) in drawings {
         let names = [

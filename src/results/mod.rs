@@ -8,11 +8,13 @@
 //! Readers take bytes and a label, never a path, so that a file of the work tree and a blob of a
 //! commit are the same thing.
 
+pub mod comparison;
 pub mod csv;
 pub mod error;
 pub mod method;
 pub mod metric;
 pub mod natural;
+pub mod provenance;
 pub mod row;
 pub mod set;
 pub mod summary;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::method::System;
 use super::natural::natural;
 use super::row::ResultRow;
+use crate::statistics::mean;
 
 /// What seeds are averaged over: all of a row but its seed, value, n and stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Summary {
     pub seeds: Vec<u64>,
     /// The values of the seeds that have one, in the order of the seeds.
     pub values: Vec<f64>,
+    /// The seeds of these values.
+    pub defined: Vec<u64>,
     /// Seeds whose value is undefined.
     pub undefined: usize,
     /// The smallest and the largest n of the rows.
@@ -77,22 +80,14 @@ impl Summary {
     /// The mean of the defined values; none if there is none.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
-        if self.values.is_empty() {
-            return None;
-        }
-        Some(self.values.iter().sum::<f64>() / self.values.len() as f64)
+        mean::mean(&self.values)
     }
 
     /// The sample standard deviation (divisor n − 1) of the defined values; none for fewer than
     /// two of them, since one value says nothing about spread.
     #[must_use]
     pub fn standard_deviation(&self) -> Option<f64> {
-        let mean = self.mean()?;
-        if self.values.len() < 2 {
-            return None;
-        }
-        let squares: f64 = self.values.iter().map(|value| (value - mean).powi(2)).sum();
-        Some((squares / (self.values.len() - 1) as f64).sqrt())
+        mean::standard_deviation(&self.values)
     }
 }
 
@@ -109,34 +104,12 @@ pub fn summarise<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> BTreeMap<
         summary.seeds.push(row.seed);
         summary.n = (summary.n.0.min(row.n), summary.n.1.max(row.n));
         match row.value {
-            Some(value) => summary.values.push(value),
+            Some(value) => {
+                summary.values.push(value);
+                summary.defined.push(row.seed);
+            }
             None => summary.undefined += 1,
         }
     }
     summaries
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn summary(values: &[f64], undefined: usize) -> Summary {
-        Summary {
-            seeds: (0..(values.len() + undefined) as u64).collect(),
-            values: values.to_vec(),
-            undefined,
-            n: (1, 1),
-        }
-    }
-
-    #[test]
-    fn spread_needs_two_values() {
-        let three = summary(&[1.0, 2.0, 4.0], 0);
-        assert_eq!(three.mean(), Some(7.0 / 3.0));
-        let spread = three.standard_deviation().expect("three values");
-        assert!((spread - (7.0_f64 / 3.0).sqrt()).abs() < 1e-12);
-        assert_eq!(summary(&[0.5], 2).mean(), Some(0.5));
-        assert_eq!(summary(&[0.5], 2).standard_deviation(), None);
-        assert_eq!(summary(&[], 2).mean(), None);
-    }
 }

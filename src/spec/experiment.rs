@@ -12,8 +12,9 @@ use super::overrides;
 use super::pipeline::{self, Pipeline};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{backbone, data, expand, fidelity, files, text_encoder};
+use super::{backbone, data, expand, fidelity, files, report, text_encoder};
 use crate::base::nearest::suggestion;
+use crate::statistics::Claims;
 
 /// The keys of an experiment file.
 pub const KEYS: [&str; 11] = [
@@ -29,9 +30,6 @@ pub const KEYS: [&str; 11] = [
     "variables",
     "report",
 ];
-
-/// The keys of `report:`.
-pub const REPORT_KEYS: [&str; 2] = ["tables", "figures"];
 
 /// Names that the program knows and the files may use.
 #[derive(Debug, Clone, Copy, Default)]
@@ -81,6 +79,8 @@ pub struct Experiment {
     pub tables: Vec<String>,
     /// Figures of the report.
     pub figures: Vec<String>,
+    /// How the report tests its claims.
+    pub claims: Claims,
     /// The pipeline.
     pub pipeline: Pipeline,
     /// Methods of the grid that are not built yet.
@@ -183,7 +183,7 @@ impl Experiment {
             map.insert("text_encoder".to_owned(), text_encoder);
             map.insert("fidelity".to_owned(), nest(&fidelity));
         }
-        let (tables, figures) = report(root.get("report"), vocabulary, &mut diagnostics);
+        let report = report::decode(root.get("report"), vocabulary, &mut diagnostics);
         let name = experiment_name(&root, &stem, &mut diagnostics);
         let description = description(&root, &mut diagnostics);
         let pipeline = load_pipeline(&root, &mut sources, &mut diagnostics);
@@ -195,8 +195,9 @@ impl Experiment {
             only,
             variables,
             fidelity,
-            tables,
-            figures,
+            tables: report.tables,
+            figures: report.figures,
+            claims: report.claims,
             pipeline,
             unbuilt: Vec::new(),
             sources,
@@ -369,57 +370,6 @@ fn settings(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Value {
         return json!({});
     }
     node.to_json()
-}
-
-fn report(
-    node: Option<&Node>,
-    vocabulary: Vocabulary,
-    diagnostics: &mut Diagnostics,
-) -> (Vec<String>, Vec<String>) {
-    let mut lists = [
-        ("tables", vocabulary.tables, Vec::new()),
-        ("figures", vocabulary.figures, Vec::new()),
-    ];
-    for (key, known, list) in &mut lists {
-        match node.and_then(|node| node.get(key)) {
-            None => *list = known.iter().map(|name| (*name).to_owned()).collect(),
-            Some(node) => {
-                for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
-                    match item.as_str() {
-                        Some(name) if known.contains(&name) => list.push(name.to_owned()),
-                        other => diagnostics.error_with_help(
-                            "spec::report",
-                            item.span,
-                            format!("{} is not one of the {key}", item.describe()),
-                            suggestion(other.unwrap_or_default(), known.iter().copied()),
-                        ),
-                    }
-                }
-            }
-        }
-    }
-    if let Some(node) = node.filter(|node| node.as_map().is_none() && !node.is_null()) {
-        diagnostics.error_with_help(
-            "spec::report",
-            node.span,
-            format!("report is {}, not a mapping", node.describe()),
-            "write for example `report: {tables: [comparison]}`",
-        );
-    }
-    if let Some(entries) = node.and_then(Node::as_map) {
-        for entry in entries {
-            if !REPORT_KEYS.contains(&entry.key.as_str()) {
-                diagnostics.error_with_help(
-                    "spec::unknown_key",
-                    entry.span,
-                    format!("`{}` is not a key of report", entry.key),
-                    suggestion(&entry.key, REPORT_KEYS),
-                );
-            }
-        }
-    }
-    let [(_, _, tables), (_, _, figures)] = lists;
-    (tables, figures)
 }
 
 fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnostics) -> Pipeline {

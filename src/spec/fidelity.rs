@@ -170,6 +170,15 @@ pub const KEYS: &[FidelityKey] = &[
         about: "which validation sets a training on both domains looks at",
     },
     FidelityKey {
+        name: "eval.rows",
+        values: &["answer", "every_third"],
+        paper: "answer",
+        released_code: "every_third",
+        about: "which places a training's validation scores: where each row's answer begins, or \
+                each third `Yes` or `No` of a batch of eight, which goes wrong where a title \
+                begins with one of them; the test is always scored at the answers",
+    },
+    FidelityKey {
         name: "eval.score",
         values: &["pair", "double_softmax"],
         paper: "pair",

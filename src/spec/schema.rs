@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::experiment::{KEYS, REPORT_KEYS, Vocabulary};
+use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
 use super::{backbone, data, fidelity, pipeline as pipeline_file, text_encoder};
+use crate::statistics::{Claims, Correction, Test};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -323,23 +324,35 @@ fn settings(methods: &[(&str, Value)], definitions: &mut Definitions) -> Value {
 }
 
 fn report(vocabulary: Vocabulary) -> Value {
-    let properties: Map<String, Value> = REPORT_KEYS
-        .iter()
-        .map(|key| {
-            let known = if *key == "tables" {
-                vocabulary.tables
-            } else {
-                vocabulary.figures
-            };
-            (
-                (*key).to_owned(),
-                json!({"type": "array", "items": {"enum": known}}),
-            )
-        })
-        .collect();
+    let list = |known: &[&str]| json!({"type": "array", "items": {"enum": known}});
+    let default = Claims::default();
     json!({
-        "type": "object", "additionalProperties": false, "properties": properties,
-        "description": "Tables and figures; default: all.",
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "tables": list(vocabulary.tables),
+            "figures": list(vocabulary.figures),
+            "statistics": {
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "test": {
+                        "enum": Test::ALL.map(Test::name), "default": default.test.name(),
+                        "description": "The test behind every dagger: over seeds (paired_t, \
+                                        welch_t), users or rows."
+                    },
+                    "alpha": {
+                        "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1,
+                        "default": default.alpha, "description": "Its level."
+                    },
+                    "correction": {
+                        "enum": Correction::ALL.map(Correction::name),
+                        "default": default.correction.name(),
+                        "description": "What is done about many comparisons in one table."
+                    }
+                },
+                "description": "How claims are tested."
+            }
+        },
+        "description": "Tables and figures (default: all), and how claims are tested.",
     })
 }
 

@@ -109,6 +109,7 @@ impl StageKind for AlpacaTune {
             return Err(StageError::input("no record keeps anything of its answer")
                 .with_help("raise `cutoff_length`"));
         }
+        loaded.check_lengths(context, train.iter().map(|text| &text.tokens[..]));
         context.check_cancelled()?;
         let tuning = Tuning {
             loaded: &loaded,

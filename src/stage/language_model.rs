@@ -121,6 +121,29 @@ impl Loaded {
         Ok(adapter)
     }
 
+    /// Says so where texts are longer than the model was made for: it computes something there,
+    /// but has never learnt to.
+    pub(super) fn check_lengths<'a>(
+        &self,
+        context: &StageContext,
+        texts: impl IntoIterator<Item = &'a [u32]>,
+    ) {
+        let most = self.configuration.max_positions;
+        let (mut rows, mut beyond, mut longest) = (0, 0, 0);
+        for text in texts {
+            rows += 1;
+            beyond += usize::from(text.len() > most);
+            longest = longest.max(text.len());
+        }
+        if beyond > 0 {
+            context.emitter().warn(format!(
+                "{beyond} of {rows} texts have more tokens (up to {longest}) than the {most} \
+                 positions this model was made for; set `cutoff_length: {most}` or less, and \
+                 their histories are shortened"
+            ));
+        }
+    }
+
     /// An adapter as it is stored.
     pub(super) fn stored(&self, options: &LoraOptions, parameters: &Parameters) -> Adapter {
         Adapter {

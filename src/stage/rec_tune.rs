@@ -1,5 +1,7 @@
 //! `rec_tune`: trains a LoRA adapter on samples (paper §2.2, the second stage of TALLRec).
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -8,13 +10,15 @@ use super::codec::write_predictions;
 use super::language_model::{Loaded, adapter_input, template};
 use super::train_recommender::predictions;
 use super::tuned::{Tuning, write_course, write_summary};
-use super::tuning_params::{Both, Complete, ValidationSize, Written};
+use super::tuning_params::{Both, Complete, EvaluatedRows, ValidationSize, Written};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
 use crate::base::Lane;
-use crate::data::Sample;
+use crate::data::{Domain, Sample};
 use crate::metric::plausible::suspicions;
 use crate::prompt::Encoder;
-use crate::tuning::{Answers, Example, Question, SelectBy, TuneOptions, Validation};
+use crate::tuning::{
+    Answers, Evaluate, Example, Question, SelectBy, TuneOptions, Validation, every_third,
+};
 
 /// Trains a LoRA adapter on samples.
 #[derive(Debug)]
@@ -78,6 +82,7 @@ impl StageKind for RecTune {
             .map(|input| loaded.adapter(input))
             .transpose()?;
         let train_samples = samples::read(context.input("train")?)?;
+        let options = &in_domains(options, &train_samples);
         let valid_samples = validation(params, options, train_samples.len(), context)?;
 
         let mut encoder = Encoder::new(&loaded.tokenizer, &template, params.limit());
@@ -86,12 +91,16 @@ impl StageKind for RecTune {
             train.extend(encoder.sample(sample)?);
         }
         let fitted_train = encoder.fitted();
+        let by_answer = params.fidelity.evaluated_rows == EvaluatedRows::Answer;
         let needs_texts = options.select_by == SelectBy::Loss;
         let mut encoder = Encoder::new(&loaded.tokenizer, &template, params.limit());
-        let (mut questions, mut texts): (Vec<Question>, Vec<Example>) = (Vec::new(), Vec::new());
-        for sample in &valid_samples {
+        // The questions, the validation sample each belongs to, and the texts.
+        let mut questions: Vec<Question> = Vec::new();
+        let mut asked_of: Vec<usize> = Vec::new();
+        let mut texts: Vec<Example> = Vec::new();
+        for (row, sample) in valid_samples.iter().enumerate() {
             let question = encoder.question(sample)?.question;
-            if needs_texts {
+            if needs_texts || !by_answer {
                 match encoder.sample(sample)? {
                     Some(text) => texts.push(text),
                     // Its answer was cut away: there is no loss to be had from it.
@@ -99,16 +108,31 @@ impl StageKind for RecTune {
                 }
             }
             questions.push(question);
+            asked_of.push(row);
         }
         let [yes, no] = encoder.answers().ok_or_else(|| {
             StageError::input("there are no validation samples")
                 .with_help("connect samples to the input `valid`")
         })?;
+        if !by_answer {
+            let picked = every_third(&texts, Answers { yes, no }, options.loss_on);
+            let of_text = asked_of;
+            (asked_of, questions) = picked
+                .into_iter()
+                .map(|(text, question)| (of_text[text], question))
+                .unzip();
+            if !needs_texts {
+                texts.clear();
+            }
+        }
         for (what, fitted) in [("training", fitted_train), ("validation", encoder.fitted())] {
             if let Some(sentence) = fitted.sentence(params.cutoff_length) {
                 context.emitter().warn(format!("{what}: {sentence}"));
             }
         }
+        let texts_seen = train.iter().map(|text| &text.tokens[..]);
+        let texts_seen = texts_seen.chain(questions.iter().map(|one| &one.tokens[..]));
+        loaded.check_lengths(context, texts_seen);
         context.check_cancelled()?;
         let starts_from_adapter = start.is_some();
         let tuning = Tuning {
@@ -131,7 +155,11 @@ impl StageKind for RecTune {
         let rows: Vec<Sample> = validated
             .rows
             .iter()
-            .filter_map(|row| valid_samples.get(*row).cloned())
+            .map(|question| Sample {
+                // Under `eval.rows: every_third` the label is that of the place looked at.
+                label: questions[*question].label,
+                ..valid_samples[asked_of[*question]].clone()
+            })
             .collect();
         let predictions = predictions(&rows, &validated.scores);
         for suspicion in suspicions(&predictions, true) {
@@ -188,6 +216,17 @@ fn validation(
         all = chosen.into_iter().map(|at| all[at].clone()).collect();
     }
     Ok(all)
+}
+
+/// The options, with the released interval counting K: the samples of one domain, not of all.
+fn in_domains(options: &TuneOptions, train: &[Sample]) -> TuneOptions {
+    let domains: BTreeSet<Domain> = train.iter().map(|sample| sample.domain).collect();
+    let mut options = options.clone();
+    if options.evaluate == Evaluate::Released && domains.len() > 1 {
+        let interval = Evaluate::released_interval(train.len() / domains.len());
+        options.evaluate = Evaluate::Steps(interval);
+    }
+    options
 }
 
 /// Parameters are checked before a stage runs; should they not be, this says so.

@@ -126,6 +126,7 @@ impl StageKind for Score {
             .iter()
             .map(|asked| asked.question.tokens.as_slice())
             .collect();
+        loaded.check_lengths(context, prompts.iter().copied());
         let readouts = read_out_all(
             &model,
             &prompts,

@@ -108,7 +108,7 @@ impl StageKind for TrainRecommender {
     type Params = Params;
 
     const NAME: &'static str = "train_recommender";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Fits a recommender that is not a language model.";
     const INPUTS: &'static [InputDeclaration] = &[
         InputDeclaration::one("train", "samples to fit to"),
@@ -186,7 +186,7 @@ impl StageKind for TrainRecommender {
                 train_rows: train.len(),
                 valid_rows: valid.len(),
                 valid_auc: measured.value,
-                epochs: report.curve.len(),
+                epochs: report.curve.last().map_or(0, |point| point.epoch),
                 best_epoch: report.best_epoch,
             },
         )

@@ -53,6 +53,24 @@ pub(super) enum Both {
     First,
 }
 
+/// Which places of the validation texts are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum EvaluatedRows {
+    /// Where each text's answer begins.
+    #[default]
+    Answer,
+    /// Each third `Yes` or `No` of a batch of eight, as the released code has it.
+    EveryThird,
+}
+
+impl EvaluatedRows {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The experiment's fidelity keys that concern a tuning; those left out change nothing.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -81,6 +99,9 @@ pub(super) struct Fidelity {
     pub(super) both: Both,
     /// `prompt.cutoff`.
     pub(super) cutoff: Cutoff,
+    /// `eval.rows`. Left out of a key where it is the default, which it was before it had a name.
+    #[serde(skip_serializing_if = "EvaluatedRows::is_default")]
+    pub(super) evaluated_rows: EvaluatedRows,
 }
 
 impl Fidelity {

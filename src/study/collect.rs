@@ -1,6 +1,6 @@
 //! From artifacts to the result set and everything else a report needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -9,13 +9,15 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Study, StudyError};
-use crate::base::StageKey;
+use crate::base::{Digest, StageKey};
+use crate::graph::SourceReference;
 use crate::plan::{Plan, Verdict};
 use crate::report::{Choice, Missing, MissingReason};
-use crate::results::{ResultRow, ResultSet};
+use crate::results::{ResultRow, ResultSet, System};
 use crate::schedule::RunSummary;
 use crate::spec::{Cell, Scalar};
-use crate::stage::evaluate::MetricRow;
+use crate::stage::StageKind as _;
+use crate::stage::evaluate::{Evaluate, MetricRow};
 
 /// Everything a report needs.
 #[derive(Debug, Default)]
@@ -30,6 +32,29 @@ pub struct Collected {
     pub choices: Vec<Choice>,
     /// Digests of the samples, by domain and split.
     pub data: BTreeMap<String, String>,
+    /// The same in full, with the files and folders that users bring.
+    pub digests: BTreeMap<String, String>,
+    /// Where the predictions behind rows of the test split are.
+    pub predictions: Vec<PredictionSource>,
+}
+
+/// The predictions of one system with one seed on the test split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PredictionSource {
+    /// Method and variant.
+    pub system: System,
+    /// What it was trained on, as in [`ResultRow`].
+    pub train_domain: String,
+    /// What was predicted.
+    pub test_domain: String,
+    /// Training samples, if any.
+    pub k: Option<u64>,
+    /// The seed.
+    pub seed: u64,
+    /// The stage that measured them; its key has their digest in it.
+    pub stage_key: StageKey,
+    /// Hash of the predictions' bytes.
+    pub digest: Digest,
 }
 
 #[derive(Deserialize)]
@@ -71,8 +96,22 @@ pub fn collect(
         let found = read_json::<Vec<MetricRow>>(study, plan, source.node, source.output)?;
         match (found, fresh_key(plan, source.node)) {
             (Some(metrics), Some(stage_key)) => {
+                let first = rows.len();
                 for metric in metrics {
                     rows.push(row(study, &coordinates, metric, stage_key));
+                }
+                let measured = rows.get(first).filter(|row| row.split == "test");
+                if let (Some(row), Some(digest)) = (measured, predictions(study, plan, source.node))
+                {
+                    collected.predictions.push(PredictionSource {
+                        system: row.system(),
+                        train_domain: row.train_domain.clone(),
+                        test_domain: row.test_domain.clone(),
+                        k: row.k,
+                        seed: row.seed,
+                        stage_key,
+                        digest,
+                    });
                 }
             }
             _ => {
@@ -115,14 +154,54 @@ pub fn collect(
         }
         for record in plan.keys.get(node).unwrap_or_default() {
             if record.file.ends_with(".parquet") {
-                collected.data.insert(
-                    format!("{} {}", label(study, node), record.name),
-                    record.digest.short(),
-                );
+                let name = format!("{} {}", label(study, node), record.name);
+                collected.data.insert(name.clone(), record.digest.short());
+                collected.digests.insert(name, record.digest.hex());
             }
         }
     }
+    files(study, plan, &mut collected.digests);
     Ok(collected)
+}
+
+/// Digests of what users bring (backbones, templates, programs), by the input they are. Their
+/// paths are of one machine and stay out.
+fn files(study: &Study, plan: &Plan<'_>, digests: &mut BTreeMap<String, String>) {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for stage in study.graph.graph.node_weights() {
+        for input in &stage.inputs {
+            for source in &input.sources {
+                if let SourceReference::File { path, files } = &source.from
+                    && let Some(seen) = plan.keys.file(path, files)
+                {
+                    let name = format!("{} of {}", input.name, stage.template);
+                    found.entry(name).or_default().insert(seen.digest.hex());
+                }
+            }
+        }
+    }
+    for (name, of_name) in found {
+        digests.insert(name, of_name.into_iter().collect::<Vec<_>>().join(", "));
+    }
+}
+
+/// The predictions that a stage measured, if it is one that measures predictions.
+fn predictions(study: &Study, plan: &Plan<'_>, node: NodeIndex) -> Option<Digest> {
+    let stage = &study.graph.graph[node];
+    if stage.kind.name() != Evaluate::NAME {
+        return None;
+    }
+    let mut inputs = stage.inputs.iter();
+    let input = inputs.find(|input| input.name == "predictions")?;
+    match input.sources.as_slice() {
+        [source] => match &source.from {
+            SourceReference::Output { node, output } => {
+                Some(plan.keys.output(*node, *output)?.digest)
+            }
+            SourceReference::File { .. } => None,
+        },
+        _ => None,
+    }
 }
 
 /// The stage id without its template: `domain=movie` → `movie`.

@@ -5,6 +5,7 @@
 //! [`publish::publish`].
 
 pub mod collect;
+pub mod compare;
 pub mod publish;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::collect::Collected;
+use super::compare::compare;
 use super::{Study, StudyError};
 use crate::base::Digest;
+use crate::graph::StageNode;
 use crate::report::{ReportInput, Selection, write_all};
+use crate::results::provenance::{Provenance, StageRecord};
 
 /// What was written last time, from what.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,11 +38,14 @@ pub fn publish(study: &Study, collected: Collected) -> Result<Vec<PathBuf>, Stud
     input.data = collected.data;
     input.show_paper = uses_real_data(study);
     input.provenance = provenance(study);
+    input.record = Some(record(study, &collected.digests));
+    input.claims = experiment.claims;
     let folder = study.results_folder();
     let fingerprint = Digest::of_bytes(
         format!(
-            "{}\n{input:?}\n{:?}\n{:?}",
+            "{}\n{input:?}\n{:?}\n{:?}\n{:?}",
             env!("CARGO_PKG_VERSION"),
+            collected.predictions,
             experiment.tables,
             experiment.figures
         )
@@ -54,6 +60,7 @@ pub fn publish(study: &Study, collected: Collected) -> Result<Vec<PathBuf>, Stud
     if let Some(files) = unchanged(&stamp_path, &folder, &fingerprint) {
         return Ok(files);
     }
+    input.comparisons = compare(study, &input, &collected.predictions, &folder)?;
     let files = write_all(&folder, &input, &selection)?;
     remember(&stamp_path, fingerprint, &files);
     Ok(files)
@@ -108,6 +115,35 @@ fn uses_real_data(study: &Study) -> bool {
             .and_then(serde_json::Value::as_str)
             .is_some_and(|source| source != "synthetic")
     })
+}
+
+/// What the results were made from, for whoever compares them with others.
+fn record(study: &Study, data: &BTreeMap<String, String>) -> Provenance {
+    let mut nodes: BTreeMap<String, Vec<&StageNode>> = BTreeMap::new();
+    for node in study.graph.graph.node_weights() {
+        // Two methods' parameters of one name are two things.
+        let method = node
+            .params
+            .get("method")
+            .and_then(serde_json::Value::as_str);
+        let method = method
+            .map(|method| format!(", {method}"))
+            .unwrap_or_default();
+        let name = format!("{} ({}{method})", node.template, node.kind.name());
+        nodes.entry(name).or_default().push(node);
+    }
+    let stages = nodes.into_iter().map(|(name, nodes)| {
+        let version = nodes.first().map_or(0, |node| node.kind.version());
+        let parameters = nodes.iter().map(|node| &node.params);
+        (name, StageRecord::of(version, parameters))
+    });
+    Provenance {
+        program: format!("runner {}", env!("CARGO_PKG_VERSION")),
+        pipeline: study.experiment.pipeline.name.clone(),
+        fidelity: study.experiment.fidelity.clone(),
+        data: data.clone(),
+        stages: stages.collect(),
+    }
 }
 
 fn provenance(study: &Study) -> BTreeMap<String, String> {

@@ -2,12 +2,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result};
 
 use super::TrainError;
-use crate::nn::matrix::numbers;
-use crate::nn::{NnError, Variables};
+use crate::nn::matrix::with_numbers;
+use crate::nn::moments::{Step, step, step_rows};
+use crate::nn::{Gradient, Gradients, NnError, Variables};
 
 /// The numbers of Adam.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,10 +71,10 @@ impl Adam {
     pub fn step(
         &mut self,
         variables: &Variables,
-        gradients: &GradStore,
+        gradients: &Gradients,
     ) -> std::result::Result<(), TrainError> {
         for (name, variable) in variables.iter() {
-            if gradients.get(variable).is_none() {
+            if gradients.find(variable).is_none() {
                 return Err(TrainError::NoGradient(name.to_owned()));
             }
         }
@@ -82,74 +82,64 @@ impl Adam {
         let options = self.options;
         let unbias = |beta: f64| 1.0 - beta.powi(self.steps);
         for ((name, variable), moments) in variables.iter().zip(&self.moments) {
-            let Some(gradient) = gradients.get(variable) else {
+            let Some(gradient) = gradients.find(variable) else {
                 continue;
             };
             let update = Update {
-                weight_decay: options.weight_decay as f32,
-                keep_1: options.beta_1 as f32,
-                keep_2: options.beta_2 as f32,
-                new_1: (1.0 - options.beta_1) as f32,
-                new_2: (1.0 - options.beta_2) as f32,
-                rate: (options.learning_rate / unbias(options.beta_1)) as f32,
-                root: (1.0 / unbias(options.beta_2).sqrt()) as f32,
-                epsilon: options.epsilon as f32,
+                step: Step {
+                    weight_decay: options.weight_decay as f32,
+                    keep_1: options.beta_1 as f32,
+                    keep_2: options.beta_2 as f32,
+                    new_1: (1.0 - options.beta_1) as f32,
+                    new_2: (1.0 - options.beta_2) as f32,
+                    rate: (options.learning_rate / unbias(options.beta_1)) as f32,
+                    root: (1.0 / unbias(options.beta_2).sqrt()) as f32,
+                    epsilon: options.epsilon as f32,
+                },
+                gradient,
                 moments,
             };
-            gradient
-                .contiguous()
-                .and_then(|gradient| variable.as_tensor().inplace_op2(&gradient, &update))
-                .map_err(NnError::at(name))?;
+            let tensor = variable.as_tensor();
+            tensor.inplace_op1(&update).map_err(NnError::at(name))?;
         }
         Ok(())
     }
 }
 
 struct Update<'a> {
-    weight_decay: f32,
-    keep_1: f32,
-    keep_2: f32,
-    new_1: f32,
-    new_2: f32,
-    rate: f32,
-    root: f32,
-    epsilon: f32,
+    step: Step,
+    gradient: &'a Gradient,
     moments: &'a Mutex<Moments>,
 }
 
-impl InplaceOp2 for Update<'_> {
+impl InplaceOp1 for Update<'_> {
     fn name(&self) -> &'static str {
         "adam"
     }
 
-    fn cpu_fwd(
-        &self,
-        weights: &mut CpuStorage,
-        layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> Result<()> {
-        let gradient = numbers(gradient, gradient_layout)?;
+    fn cpu_fwd(&self, weights: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let (CpuStorage::F32(all), Some((start, end))) = (weights, layout.contiguous_offsets())
         else {
             candle_core::bail!("adam needs contiguous f32 variables");
         };
         let weights = &mut all[start..end];
-        if weights.len() != gradient.len() {
-            candle_core::bail!("{} weights, {} gradients", weights.len(), gradient.len());
-        }
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         let Moments { first, second } = &mut *moments;
         first.resize(weights.len(), 0.0);
         second.resize(weights.len(), 0.0);
-        let numbers = weights.iter_mut().zip(gradient);
-        for ((weight, gradient), (first, second)) in numbers.zip(first.iter_mut().zip(second)) {
-            let gradient = gradient + self.weight_decay * *weight;
-            *first = self.keep_1 * *first + self.new_1 * gradient;
-            *second = self.keep_2 * *second + self.new_2 * gradient * gradient;
-            *weight -= self.rate * *first / (second.sqrt() * self.root + self.epsilon);
+        match self.gradient {
+            Gradient::All(gradient) => with_numbers(gradient, |gradient| {
+                if weights.len() != gradient.len() {
+                    candle_core::bail!("{} weights, {} gradients", weights.len(), gradient.len());
+                }
+                step(weights, first, second, gradient, self.step);
+                Ok(())
+            }),
+            Gradient::Rows(rows) => {
+                step_rows(weights, first, second, rows, self.step);
+                Ok(())
+            }
         }
-        Ok(())
     }
 }
 
@@ -158,7 +148,7 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
-    use crate::nn::{Init, VariableBuilder};
+    use crate::nn::{Embedding, Init, VariableBuilder};
 
     /// The first step of Adam is the learning rate times the gradient's sign; the second, for
     /// an unchanged gradient, the same again.
@@ -176,7 +166,7 @@ mod tests {
         let direction = candle_core::Tensor::new(&[3_f32, -0.5], &Device::Cpu).expect("cpu");
         for _ in 0..2 {
             let loss = (&used * &direction).and_then(|t| t.sum_all());
-            let gradients = loss.expect("cpu").backward().expect("differentiable");
+            let gradients = Gradients::of(&loss.expect("cpu")).expect("differentiable");
             adam.step(&variables, &gradients).expect("a gradient each");
         }
         let values = used.to_vec1::<f32>().expect("f32");
@@ -189,8 +179,51 @@ mod tests {
             .expect("fresh");
         let variables = builder.finish().expect("complete");
         let loss = used.expect("fresh").sum_all().expect("cpu");
-        let gradients = loss.backward().expect("differentiable");
+        let gradients = Gradients::of(&loss).expect("differentiable");
         let error = Adam::new(&variables, options).step(&variables, &gradients);
         assert!(matches!(error, Err(TrainError::NoGradient(name)) if name == "idle"));
+    }
+    /// A table of which few rows are used: the bytes of whole gradients, also of rows that decay.
+    #[test]
+    fn rows_move_as_whole_tables_do() {
+        let make = || {
+            let mut builder = VariableBuilder::from_seed(2, &Device::Cpu);
+            let init = Init::Normal { deviation: 1.0 };
+            let table = Embedding::new(&mut builder, "items", 50, 7, init).expect("fresh");
+            (table, builder.finish().expect("complete"))
+        };
+        let options = AdamOptions {
+            weight_decay: 0.01,
+            ..AdamOptions::default()
+        };
+        let ((rows, rows_variables), (whole, whole_variables)) = (make(), make());
+        let mut for_rows = Adam::new(&rows_variables, options);
+        let mut for_whole = Adam::new(&whole_variables, options);
+        for number in 0..20_u32 {
+            let used = [number % 9, (number * 7) % 30, number % 9];
+            let used = candle_core::Tensor::new(&used, &Device::Cpu).expect("cpu");
+            let loss = rows.forward(&used).and_then(|x| {
+                let sum = x.sqr().and_then(|x| x.sum_all());
+                sum.map_err(NnError::at("loss"))
+            });
+            let gradients = Gradients::of(&loss.expect("cpu")).expect("differentiable");
+            assert!(matches!(
+                gradients.find(rows.weight()),
+                Some(Gradient::Rows(_))
+            ));
+            for_rows.step(&rows_variables, &gradients).expect("all");
+            let loss = whole
+                .weight()
+                .index_select(&used, 0)
+                .and_then(|x| x.sqr()?.sum_all());
+            let gradients = Gradients::of(&loss.expect("cpu")).expect("differentiable");
+            assert!(matches!(
+                gradients.find(whole.weight()),
+                Some(Gradient::All(_))
+            ));
+            for_whole.step(&whole_variables, &gradients).expect("all");
+            let one = rows.weight().to_vec2::<f32>().expect("f32");
+            assert_eq!(one, whole.weight().to_vec2::<f32>().expect("f32"));
+        }
     }
 }

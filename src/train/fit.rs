@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Adam, AdamOptions, Observer, TrainError};
 use crate::base::Random;
 use crate::metric::auc;
-use crate::nn::{NnError, Variables};
+use crate::nn::{Gradients, NnError, Variables};
 
 /// What [`fit()`] can train.
 pub trait Trainable {
@@ -44,16 +44,20 @@ pub struct FitOptions {
     pub epochs: usize,
     /// Epochs without a better validation AUC before stopping.
     pub patience: usize,
+    /// Steps at least between one validation and the next. It is done after whole epochs, and after
+    /// the last one in any case.
+    pub evaluate_every: usize,
     /// Drives the order of rows and dropout.
     pub seed: u64,
 }
 
-/// A point of the learning curve.
+/// A point of the learning curve: an epoch that a validation followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
     /// From 1.
     pub epoch: usize,
-    /// Mean training loss over the epoch's rows, with dropout, as the steps saw it.
+    /// Mean training loss over the rows of the epochs since the last point, with dropout, as the
+    /// steps saw it.
     pub loss: f64,
     /// AUC over the validation rows after the epoch.
     pub valid_auc: f64,
@@ -62,7 +66,7 @@ pub struct Epoch {
 /// What came of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
-    /// One point per epoch done.
+    /// One point per validation.
     pub curve: Vec<Epoch>,
     /// The epoch whose weights the model now has.
     pub best_epoch: usize,
@@ -77,8 +81,9 @@ const SCORED_TOGETHER: usize = 128;
 
 /// Trains a model and leaves it with the weights of its best epoch.
 ///
-/// Best is the highest validation AUC; of equal ones, the earliest. Rows are shuffled anew in
-/// each epoch by the stream `train/order` of the seed, dropout draws from `train/dropout`.
+/// Best is the highest validation AUC; of equal ones, the earliest. Where an epoch is few steps, a
+/// validation may cost more than many of them: then several epochs pass before one. Rows are
+/// shuffled anew in each epoch by the stream `train/order` of the seed, dropout draws from `train/dropout`.
 ///
 /// # Determinism
 /// The same model, rows and options give the same weights, whatever the number of threads.
@@ -96,9 +101,15 @@ pub fn fit<M: Trainable>(
     if train.is_empty() {
         return Err(TrainError::NoRows);
     }
-    if options.batch_size == 0 || options.epochs == 0 || options.patience == 0 {
+    let counts = [
+        options.batch_size,
+        options.epochs,
+        options.patience,
+        options.evaluate_every,
+    ];
+    if counts.contains(&0) {
         return Err(TrainError::Options(
-            "batch size, epochs and patience must be at least 1",
+            "batch size, epochs, patience and steps between validations must be at least 1",
         ));
     }
     if let Err(reason) = both_classes::<M>(valid) {
@@ -111,10 +122,11 @@ pub fn fit<M: Trainable>(
     let mut adam = Adam::new(variables, options.adam);
     let mut curve = Vec::new();
     let mut best = None;
+    // Since the last validation.
+    let (mut sum, mut rows_seen, mut steps) = (0.0, 0, 0);
 
     for epoch in 1..=options.epochs {
         order_stream.shuffle(&mut order);
-        let mut sum = 0.0;
         for batch in order.chunks(options.batch_size) {
             if observer.is_cancelled() {
                 return Err(TrainError::Cancelled);
@@ -126,15 +138,21 @@ pub fn fit<M: Trainable>(
                 return Err(TrainError::Diverged { epoch, loss: value });
             }
             sum += value * rows.len() as f64;
-            let gradients = loss.backward().map_err(NnError::at("backward"))?;
+            let gradients = Gradients::of(&loss)?;
             adam.step(variables, &gradients)?;
+            steps += 1;
+        }
+        rows_seen += train.len();
+        observer.epoch(epoch, options.epochs);
+        if steps < options.evaluate_every && epoch < options.epochs {
+            continue;
         }
         let scores = score_all(model, valid, observer)?;
         let valid_auc = validation_auc::<M>(valid, &scores)?;
-        let loss = sum / train.len() as f64;
+        let loss = sum / rows_seen as f64;
+        (sum, rows_seen, steps) = (0.0, 0, 0);
         observer.measured("loss", epoch, loss);
         observer.measured("valid_auc", epoch, valid_auc);
-        observer.epoch(epoch, options.epochs);
         curve.push(Epoch {
             epoch,
             loss,
@@ -303,6 +321,7 @@ mod tests {
             batch_size: 8,
             epochs: 40,
             patience: 4,
+            evaluate_every: 1,
             seed: 1,
         }
     }
@@ -325,6 +344,35 @@ mod tests {
         assert!(fitted.best_auc > 0.8, "{}", fitted.best_auc);
     }
 
+    /// Four steps an epoch, ten between validations: after epochs 3, 6 and 8, the last.
+    #[test]
+    fn validation_waits_for_steps_and_comes_last() {
+        let (train, valid) = (points(30, 1), points(60, 2));
+        let mut sparse = options();
+        (sparse.epochs, sparse.patience) = (8, 8);
+        let mut dense = sparse;
+        sparse.evaluate_every = 10;
+        dense.evaluate_every = 4;
+        let run = |options: &FitOptions| {
+            let toy = Toy::new(false);
+            fit(&toy, &train, &valid, options, &mut Silent).expect("fits")
+        };
+        let (sparse, dense) = (run(&sparse), run(&dense));
+        let epochs: Vec<usize> = sparse.curve.iter().map(|point| point.epoch).collect();
+        assert_eq!((epochs, dense.curve.len()), (vec![3, 6, 8], 8));
+        for (point, epochs) in sparse.curve.iter().zip([0..3, 3..6, 6..8]) {
+            let same = &dense.curve[point.epoch - 1];
+            assert!((point.valid_auc - same.valid_auc).abs() < 1e-15);
+            let count = epochs.len() as f64;
+            let mean = dense.curve[epochs]
+                .iter()
+                .map(|point| point.loss)
+                .sum::<f64>()
+                / count;
+            assert!((point.loss - mean).abs() < 1e-12);
+        }
+    }
+
     #[test]
     fn what_cannot_be_trained_says_why() {
         let (train, valid) = (points(30, 1), points(60, 2));
@@ -343,10 +391,15 @@ mod tests {
         let broken = [([f32::NAN, 0.0], true)];
         let error = fails(&toy, &broken, &valid, &options());
         assert!(matches!(error, TrainError::Diverged { epoch: 1, .. }));
-        let mut none = options();
-        none.batch_size = 0;
-        let error = fails(&toy, &train, &valid, &none);
-        assert!(matches!(error, TrainError::Options(_)));
+        for set in [
+            |options: &mut FitOptions| options.batch_size = 0,
+            |options: &mut FitOptions| options.evaluate_every = 0,
+        ] {
+            let mut none = options();
+            set(&mut none);
+            let error = fails(&toy, &train, &valid, &none);
+            assert!(matches!(error, TrainError::Options(_)));
+        }
     }
 
     /// Stops a training after some epochs.

@@ -17,13 +17,12 @@
 //! every target was chosen: its share of the term is one in V, so with hundreds of items little
 //! comes of it.
 
-use std::sync::{Mutex, PoisonError};
-
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::Tensor;
 
 use super::Loss;
-use crate::nn::NnError;
-use crate::nn::matrix::numbers;
+use crate::nn::linear::Outputs;
+use crate::nn::vector::log_sum_exp_of_squares;
+use crate::nn::{Linear, NnError};
 
 /// The numbers of the term.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,153 +74,79 @@ impl Robustness {
         Propensities::of_counts(&counts, self.propensity_power)
     }
 
-    /// The mean loss of a batch and α times the mean term, one operation with a closed-form
-    /// gradient, computed in `f64`.
+    /// The mean loss of a batch and α times the mean term, over all outputs of a network's last
+    /// layer; one operation with a closed-form gradient. Sums and exponents are computed in `f64`,
+    /// each exponential in `f32`.
     ///
     /// # Shapes
-    /// `logits [B, V]`, B targets below V and not 0, B labels → scalar. Column 0 has no part in the
-    /// term and gets no gradient.
+    /// `features [B, F]`, V outputs, B targets below V and not 0, B labels → scalar. Output 0 has no
+    /// part in the term and gets no gradient.
     ///
     /// # Errors
-    /// If a shape or a target does not fit, or the logits are not `f32`.
+    /// If a shape or a target does not fit, or the features are not `f32`.
     pub fn of(
         self,
-        logits: &Tensor,
+        output: &Linear,
+        features: &Tensor,
         targets: Vec<u32>,
         labels: &[bool],
         loss: Loss,
         propensities: &Propensities,
-    ) -> std::result::Result<Tensor, NnError> {
-        let on_cpu = || {
-            let operation = Operation {
-                robustness: self,
-                propensities: propensities.of_items.clone(),
-                loss,
-                targets,
-                labels: labels.to_vec(),
-                slopes: Mutex::new(None),
-            };
-            logits
-                .to_device(&candle_core::Device::Cpu)?
-                .contiguous()?
-                .apply_op1(operation)
-        };
-        on_cpu().map_err(NnError::at("robust loss"))
+    ) -> Result<Tensor, NnError> {
+        let over = |propensity: &f64| propensity / self.temperature;
+        let factors: Vec<f64> = propensities.of_items.iter().map(over).collect();
+        let labels = labels.to_vec();
+        output.forward_to_scalar(features, move |outputs| {
+            self.rows(outputs, &factors, &targets, &labels, loss)
+        })
     }
 
-    /// One row: the term, and its derivatives by the row's outputs written to `slopes`. `target`
-    /// counts from 0, as the items do.
-    fn row(
+    /// The number and its derivatives by all outputs.
+    fn rows(
         self,
-        outputs: &[f32],
-        target: usize,
-        propensities: &[f64],
-        exponents: &mut [f64],
-        slopes: &mut [f64],
-    ) -> f64 {
-        let goal = |item: usize| if item == target { 1.0 } else { 0.0 };
-        let mut largest = 0.0_f64;
-        let all = outputs.iter().zip(propensities).zip(&mut *exponents);
-        for (item, ((output, propensity), exponent)) in all.enumerate() {
-            let apart = f64::from(*output) - goal(item);
-            *exponent = propensity * apart * apart / self.temperature;
-            largest = largest.max(*exponent);
-        }
-        let mut sum = 0.0;
-        for exponent in &mut *exponents {
-            *exponent = (*exponent - largest).exp();
-            sum += *exponent;
-        }
-        let all = outputs
-            .iter()
-            .zip(propensities)
-            .zip(&*exponents)
-            .zip(slopes);
-        for (item, (((output, propensity), exponent), slope)) in all.enumerate() {
-            let apart = f64::from(*output) - goal(item);
-            *slope = exponent / sum * 2.0 * propensity * apart / self.temperature;
-        }
-        largest + sum.ln()
-    }
-}
-
-struct Operation {
-    robustness: Robustness,
-    propensities: Vec<f64>,
-    loss: Loss,
-    targets: Vec<u32>,
-    labels: Vec<bool>,
-    /// Derivatives by all outputs, which the forward pass has at hand.
-    slopes: Mutex<Option<Vec<f32>>>,
-}
-
-impl CustomOp1 for Operation {
-    fn name(&self) -> &'static str {
-        "robust_loss"
-    }
-
-    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, columns) = layout.shape().dims2()?;
-        let items = self.propensities.len();
+        outputs: Outputs<'_>,
+        factors: &[f64],
+        targets: &[u32],
+        labels: &[bool],
+        loss: Loss,
+    ) -> candle_core::Result<(f32, Vec<f32>)> {
+        let (items, columns) = (factors.len(), outputs.columns);
+        let rows = outputs.numbers.len() / columns.max(1);
         let fits = |target: &u32| (1..=items).contains(&(*target as usize));
         if columns != items + 1
             || rows == 0
-            || [self.targets.len(), self.labels.len()] != [rows; 2]
-            || !self.targets.iter().all(fits)
+            || [targets.len(), labels.len()] != [rows; 2]
+            || !targets.iter().all(fits)
         {
             candle_core::bail!(
-                "logits [{rows}, {columns}], {items} items, {} labels, targets {:?}",
-                self.labels.len(),
-                self.targets
+                "outputs [{rows}, {columns}], {items} items, {} labels, targets {targets:?}",
+                labels.len()
             );
         }
-        let logits = numbers(logits, layout)?;
         let share = 1.0 / rows as f64;
         let mut all = vec![0.0_f32; rows * columns];
-        let (mut exponents, mut slopes) = (vec![0.0; items], vec![0.0; items]);
+        let mut apart = vec![0.0_f32; items];
         let (mut losses, mut terms) = (0.0, 0.0);
-        let given = self.targets.iter().zip(&self.labels);
-        let parts = logits
-            .chunks_exact(columns)
-            .zip(all.chunks_exact_mut(columns));
-        for ((logits, all), (target, label)) in parts.zip(given) {
+        let parts = outputs.numbers.chunks_exact(columns);
+        let parts = parts.zip(all.chunks_exact_mut(columns));
+        for ((outputs, slopes), (target, label)) in parts.zip(targets.iter().zip(labels)) {
             let target = *target as usize;
-            terms += self.robustness.row(
-                &logits[1..],
-                target - 1,
-                &self.propensities,
-                &mut exponents,
-                &mut slopes,
-            );
-            losses += self.loss.term(logits[target], *label);
-            slopes[target - 1] *= self.robustness.weight;
-            for (item, (into, slope)) in all[1..].iter_mut().zip(&slopes).enumerate() {
-                *into = if item + 1 == target {
-                    ((slope + self.loss.slope(logits[target], *label)) * share) as f32
-                } else {
-                    (slope * self.robustness.weight * share) as f32
-                };
-            }
+            apart.copy_from_slice(&outputs[1..]);
+            // The target's output should be 1, those of the others 0.
+            apart[target - 1] -= 1.0;
+            let scale = self.weight * share;
+            terms += log_sum_exp_of_squares(&mut slopes[1..], &apart, factors, scale);
+            losses += loss.term(outputs[target], *label);
+            slopes[target] += (loss.slope(outputs[target], *label) * share) as f32;
         }
-        *self.slopes.lock().unwrap_or_else(PoisonError::into_inner) = Some(all);
-        let mean = (losses + self.robustness.weight * terms) * share;
-        Ok((CpuStorage::F32(vec![mean as f32]), ().into()))
-    }
-
-    fn bwd(&self, logits: &Tensor, _result: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let kept = self.slopes.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(slopes) = kept.as_ref() else {
-            candle_core::bail!("robust_loss has not run yet");
-        };
-        let scale = gradient.to_scalar::<f32>()?;
-        let slopes = slopes.iter().map(|slope| slope * scale).collect();
-        Tensor::from_vec(slopes, logits.shape(), logits.device()).map(Some)
+        Ok((((losses + self.weight * terms) * share) as f32, all))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{Gradients, VariableBuilder};
     use candle_core::{Device, Var};
 
     fn robustness() -> Robustness {
@@ -248,15 +173,31 @@ mod tests {
         let start = [9.0_f32, 0.3, -1.2, 2.0, 0.1, -7.0, 0.8, 1.0, -0.4, 0.0];
         let (targets, labels) = (vec![2, 4], [true, false]);
         let propensities = robustness().propensities(5, [1, 2, 2, 4, 4, 4]);
-        let value = |logits: &Tensor| {
-            robustness()
-                .of(logits, targets.clone(), &labels, Loss::Mse, &propensities)
-                .expect("fits")
+        // A layer that gives back what it gets, so that the features are the outputs.
+        let mut same = [0.0_f32; 25];
+        same.iter_mut().step_by(6).for_each(|number| *number = 1.0);
+        let weights = [
+            (
+                "same.weight",
+                Tensor::from_slice(&same, (5, 5), &Device::Cpu),
+            ),
+            (
+                "same.bias",
+                Tensor::from_slice(&[0.0_f32; 5], 5, &Device::Cpu),
+            ),
+        ];
+        let weights = weights.map(|(name, tensor)| (name.to_owned(), tensor.expect("cpu")));
+        let mut builder = VariableBuilder::from_tensors(weights.into(), &Device::Cpu);
+        let same = Linear::new(&mut builder, "same", 5, 5).expect("weights");
+        let of = |logits: &Tensor, targets: Vec<u32>| {
+            robustness().of(&same, logits, targets, &labels, Loss::Mse, &propensities)
         };
+        let value = |logits: &Tensor| of(logits, targets.clone()).expect("fits");
         let tensor = |values: &[f32]| Tensor::from_slice(values, (2, 5), &Device::Cpu);
         let logits = Var::from_tensor(&tensor(&start).expect("cpu")).expect("cpu");
-        let gradients = value(&logits).backward().expect("differentiable");
-        let exact = gradients.get(&logits).expect("reached").flatten_all();
+        let gradients = Gradients::of(&value(&logits)).expect("differentiable");
+        let exact = gradients.get(&logits).expect("cpu").expect("reached");
+        let exact = exact.flatten_all();
         let exact = exact.and_then(|t| t.to_vec1::<f32>()).expect("f32");
         for (at, exact) in exact.iter().enumerate() {
             let moved = |by: f32| {
@@ -274,8 +215,7 @@ mod tests {
         assert_eq!((exact[0], exact[5]), (0.0, 0.0));
         let far = tensor(&[100.0; 10]).expect("cpu");
         assert!(value(&far).to_scalar::<f32>().expect("scalar").is_finite());
-        let refused =
-            |targets: Vec<u32>| robustness().of(&far, targets, &labels, Loss::Mse, &propensities);
+        let refused = |targets: Vec<u32>| of(&far, targets);
         assert!(refused(vec![0, 1]).is_err() && refused(vec![5, 1]).is_err());
         assert!(refused(vec![1]).is_err());
     }

@@ -12,6 +12,7 @@
 pub mod adamw;
 pub mod curve;
 pub mod error;
+pub mod every_third;
 pub mod example;
 mod fingerprint;
 pub mod observer;
@@ -27,6 +28,7 @@ pub mod windows;
 pub use adamw::{AdamW, AdamWOptions};
 pub use curve::CurvePoint;
 pub use error::TuneError;
+pub use every_third::every_third;
 pub use example::{Example, Question};
 pub use observer::{Progress, Silent, TuneObserver};
 pub use options::{Evaluate, Keep, LossOn, Reduction, Resources, SelectBy, TuneOptions};

@@ -64,7 +64,8 @@ pub(super) fn target_count(example: &Example, on: LossOn) -> usize {
         .saturating_sub(first_target(example, on))
 }
 
-fn first_target(example: &Example, on: LossOn) -> usize {
+/// The first token of a row that is learnt.
+pub(super) fn first_target(example: &Example, on: LossOn) -> usize {
     match on {
         LossOn::Whole => 1,
         LossOn::Answer => example.answer_start.max(1),

@@ -26,9 +26,9 @@ pub enum Validation<'a> {
         questions: &'a [Question],
         /// The answers' tokens.
         answers: Answers,
-        /// The questions with their answers, for a validation loss over the tokens that
-        /// `loss_on` says, at the price of a second pass. If empty, the loss is the mean
-        /// cross-entropy of the right answer's first token.
+        /// Texts for a validation loss over the tokens that `loss_on` says, at the price of a
+        /// second pass: as a rule the questions with their answers. If empty, the loss is the
+        /// mean cross-entropy of the right answer's first token.
         texts: &'a [Example],
     },
     /// Texts: loss only.
@@ -44,8 +44,8 @@ pub struct Validated {
     pub loss: Option<f64>,
     /// P(Yes) of each question scored, in the order of [`Validated::rows`].
     pub scores: Vec<f64>,
-    /// The validation rows that were scored, ascending; all unless `max_validation_rows` says
-    /// otherwise.
+    /// The questions that were scored, ascending (the texts, where there are no questions); all
+    /// unless `max_validation_rows` says otherwise.
     pub rows: Vec<usize>,
 }
 
@@ -92,30 +92,27 @@ impl<'a> Validator<'a> {
             } => (questions, answers, texts),
             Validation::Texts(texts) => (&[], Answers { yes: 0, no: 0 }, texts),
         };
-        let count = questions.len().max(texts.len());
-        if count == 0 {
+        if questions.is_empty() && texts.is_empty() {
             return Err(TuneError::Data("there are no validation rows".to_owned()));
         }
-        if !questions.is_empty() && !texts.is_empty() && questions.len() != texts.len() {
-            return Err(TuneError::Data(format!(
-                "{} validation questions, but {} texts of them",
-                questions.len(),
-                texts.len()
-            )));
-        }
-        let mut rows: Vec<usize> = (0..count).collect();
-        if let Some(most) = most
-            && most < count
-        {
-            rows = Random::new(seed, "tune/validation").permutation(count);
+        // Questions and their texts are as many as a rule, and then the same rows are chosen.
+        let choose = |count: usize| -> Vec<usize> {
+            let Some(most) = most.filter(|most| *most < count) else {
+                return (0..count).collect();
+            };
+            let mut rows = Random::new(seed, "tune/validation").permutation(count);
             rows.truncate(most);
             rows.sort_unstable();
-        }
-        let pick = |from: &'a [Question]| -> Vec<&'a Question> {
-            rows.iter().filter_map(|&row| from.get(row)).collect()
+            rows
         };
-        let questions = pick(questions);
-        let texts: Vec<&Example> = rows.iter().filter_map(|&row| texts.get(row)).collect();
+        let (question_rows, text_rows) = (choose(questions.len()), choose(texts.len()));
+        let questions: Vec<&Question> = question_rows.iter().map(|&row| &questions[row]).collect();
+        let texts: Vec<&Example> = text_rows.iter().map(|&row| &texts[row]).collect();
+        let rows = if questions.is_empty() {
+            text_rows
+        } else {
+            question_rows
+        };
         if !questions.is_empty() {
             check_questions(&questions, answers)?;
         }

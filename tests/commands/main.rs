@@ -33,6 +33,7 @@ fn help() {
         "status",
         "graph",
         "cat",
+        "diff",
         "export",
         "export samples",
         "export results",

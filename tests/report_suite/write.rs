@@ -40,7 +40,13 @@ fn a_second_write_touches_nothing_and_a_change_only_what_it_changes() {
         [
             "auc_by_shots.png",
             "auc_by_shots.svg",
+            "better.csv",
+            "better.md",
+            "better.tex",
+            "comparison.csv",
             "comparison.md",
+            "comparison.tex",
+            "comparisons.csv",
             "report.md",
             "results.csv"
         ]

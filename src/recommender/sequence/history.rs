@@ -67,6 +67,20 @@ impl HistoryEmbedding {
         self.width
     }
 
+    /// The tables side by side and what a batch looks up in each, `[B, T]`: for layers that do so
+    /// themselves.
+    #[must_use]
+    pub fn tables<'a>(&'a self, batch: &'a Batch) -> Vec<(&'a Tensor, &'a Tensor)> {
+        let mut tables = vec![(self.items.weight(), &batch.items)];
+        if let Some(vectors) = &self.vectors {
+            tables.push((vectors, &batch.items));
+        }
+        if let Some(table) = &self.feedback {
+            tables.push((table.weight(), &batch.feedback));
+        }
+        tables
+    }
+
     /// Looks a batch up.
     ///
     /// # Shapes

@@ -89,9 +89,9 @@ impl<N: Network> Trainable for Model<N> {
                 self.loss.of(&logits, &batch.labels)
             }
             Some((robustness, propensities)) => {
-                let logits = output.forward(&features)?; // [B, V]
                 let targets = rows.iter().map(|row| row.target()).collect();
-                robustness.of(&logits, targets, &batch.labels, self.loss, propensities)
+                let labels = &batch.labels;
+                robustness.of(output, &features, targets, labels, self.loss, propensities)
             }
         }
     }

@@ -53,9 +53,12 @@ impl RecurrentNetwork {
         } else {
             Purpose::Scoring
         };
-        let x = self.history.forward(batch)?; // [B, T, I]
-        let x = self.dropout.forward(x, random)?;
-        Ok(self.gru.forward(&x, &batch.lengths, purpose)?.into_last()) // [B, H]
+        let tables = self.history.tables(batch);
+        let dropping = self.dropout.draw(random);
+        let states = self
+            .gru
+            .forward_looked_up(&tables, &batch.lengths, dropping, purpose)?;
+        states.into_last() // [B, H]
     }
 
     /// The layer to the items.

@@ -36,6 +36,7 @@ pub struct Shared {
     pub batch_size: usize,
     pub epochs: usize,
     pub patience: usize,
+    pub evaluate_every: usize,
     pub loss: Loss,
     pub feedback: Feedback,
     pub feedback_size: usize,
@@ -53,6 +54,7 @@ impl Default for Shared {
             batch_size: 32,
             epochs: 300,
             patience: 50,
+            evaluate_every: 8,
             loss: Loss::Mse,
             feedback: Feedback::Embedded,
             feedback_size: 8,
@@ -79,6 +81,7 @@ impl Shared {
             ("batch_size", self.batch_size),
             ("epochs", self.epochs),
             ("patience", self.patience),
+            ("evaluate_every", self.evaluate_every),
             ("feedback_size", self.feedback_size),
             ("history_length", self.history_length),
         ])?;
@@ -101,6 +104,7 @@ impl Shared {
             batch_size: self.batch_size,
             epochs: self.epochs,
             patience: self.patience,
+            evaluate_every: self.evaluate_every,
             seed,
         }
     }
@@ -194,6 +198,10 @@ macro_rules! sequence_settings {
             /// Epochs without a better validation AUC before stopping. With 16 shots an epoch is
             /// one step, so a short patience would keep an untrained network. Paper: not told.
             pub patience: usize,
+            /// Steps at least between two validations. With 16 shots an epoch is one step, and
+            /// scoring a thousand validation rows after each costs many times the step. Paper: not
+            /// told.
+            pub evaluate_every: usize,
             /// What is minimised. Paper: mse, after a sigmoid.
             pub loss: $crate::train::Loss,
             /// What the network sees of likes and dislikes. Paper (preprint 3.1.5): embedded.
@@ -221,6 +229,7 @@ macro_rules! sequence_settings {
                     batch_size: shared.batch_size,
                     epochs: shared.epochs,
                     patience: shared.patience,
+                    evaluate_every: shared.evaluate_every,
                     loss: shared.loss,
                     feedback: shared.feedback,
                     feedback_size: shared.feedback_size,
@@ -241,6 +250,7 @@ macro_rules! sequence_settings {
                     batch_size: self.batch_size,
                     epochs: self.epochs,
                     patience: self.patience,
+                    evaluate_every: self.evaluate_every,
                     loss: self.loss,
                     feedback: self.feedback,
                     feedback_size: self.feedback_size,

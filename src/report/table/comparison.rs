@@ -1,21 +1,23 @@
 //! Every system at every K, per train and test domain: the paper's Table 3 with what it leaves
 //! out beside it.
 //!
-//! Trivial baselines come first, in italics; the best of several systems in a column is bold,
-//! never a baseline, so that bold answers "which model" and the lines below answer "is a model
-//! worth it". The
-//! paper's number stands in parentheses where there is one for the same case. AUC comes first and
-//! in full, other metrics follow in the same form without the paper.
+//! Trivial baselines come first, in italics; the best of several systems in a column is bold and
+//! the second underlined, never a baseline, so that bold answers "which model" and the lines
+//! below answer "is a model worth it". A dagger marks what is significantly better than all else
+//! of its column, by the experiment's test. The paper's number stands in parentheses where there
+//! is one for the same case, with the difference of ours to it. AUC comes first and in full,
+//! other metrics follow in the same form without the paper.
 
 use std::collections::BTreeMap;
 
-use super::Table;
+use super::block::{Block, Place, Rank};
+use super::{Table, latex};
 use crate::report::input::{MissingReason, ReportInput};
 use crate::report::markdown::{MarkdownTable, one_line};
 use crate::report::paper;
-use crate::report::view::{Entry, MAIN_METRIC, Pair, View, is_better};
+use crate::report::view::{Pair, View};
 use crate::report::words;
-use crate::results::{Group, MetricStyle, System, method, metric};
+use crate::results::{Group, System, method};
 
 /// The registry line.
 pub(super) const TABLE: Table = Table {
@@ -23,6 +25,8 @@ pub(super) const TABLE: Table = Table {
     summary: "every system at every K on the test split, per train and test domain, with trivial \
               baselines and the paper's values",
     render,
+    latex: as_latex,
+    csv: as_csv,
 };
 
 fn render(input: &ReportInput<'_>) -> String {
@@ -43,7 +47,7 @@ fn render(input: &ReportInput<'_>) -> String {
     let shows_paper = blocks.iter().any(|block| block.contains("(paper "));
     if shows_paper {
         blocks.push(format!(
-            "(paper …): {}; † there: significantly better than all baselines (t-test, p < 0.01).",
+            "(paper …): {}, and ours less theirs; † there: significantly better than all baselines (t-test, p < 0.01).",
             paper::CITATION
         ));
     }
@@ -78,19 +82,10 @@ pub(in crate::report) fn missing_lines(input: &ReportInput<'_>) -> Vec<String> {
 
 /// One metric of one pair: heading, table, and the lines below it.
 fn section(input: &ReportInput<'_>, view: &View, pair: &Pair, name: &str) -> Vec<String> {
-    let style = metric::style(name);
-    let block = Block {
-        view,
-        pair,
-        name,
-        style,
-        show_paper: input.show_paper && name == MAIN_METRIC,
-        shots: view.shots(pair, name),
-        systems: view.systems(pair, name),
-    };
+    let block = Block::new(input, view, pair, name);
     let mut blocks = vec![
-        format!("### {}", style.heading(name)),
-        block.table().render().trim_end().to_owned(),
+        format!("### {}", block.style.heading(name)),
+        table(&block).render().trim_end().to_owned(),
         block.what_it_is(),
     ];
     let notes = block.notes();
@@ -106,280 +101,233 @@ fn section(input: &ReportInput<'_>, view: &View, pair: &Pair, name: &str) -> Vec
     blocks
 }
 
-struct Block<'a> {
-    view: &'a View,
-    pair: &'a Pair,
-    name: &'a str,
-    style: &'static MetricStyle,
-    show_paper: bool,
-    shots: Vec<Option<u64>>,
-    systems: Vec<System>,
+fn table(block: &Block<'_>) -> MarkdownTable {
+    let mut header = vec!["system".to_owned()];
+    header.extend(block.shots.iter().map(|&k| words::shots(k)));
+    let mut table = MarkdownTable::of_numbers(header);
+    for system in &block.systems {
+        let name = match system.group() {
+            Group::Trivial => format!("*{system}*"),
+            Group::System => system.to_string(),
+        };
+        let places = block.shots.iter().map(|&k| text(block, system, k));
+        table.row(std::iter::once(name).chain(places).collect());
+    }
+    table
 }
 
-impl Block<'_> {
-    fn entry(&self, system: &System, k: Option<u64>) -> Option<Entry<'_>> {
-        self.view.entry(self.pair, self.name, system, k)
+fn text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
+    let place = block.place(system, k);
+    let marks = match place.rank {
+        Rank::Best => ["**", "**"],
+        Rank::Second => ["<u>", "</u>"],
+        Rank::Other => ["", ""],
+    };
+    let ours = in_words(
+        block,
+        &place,
+        k,
+        marks,
+        " ± ",
+        if place.dagger { "†" } else { "" },
+    );
+    match place.paper {
+        None => ours,
+        Some(reported) => {
+            let dagger = if reported.dagger { "†" } else { "" };
+            let value = format!("{:.2}{dagger}", reported.auc_percent);
+            let distance = to_paper(block, &place)
+                .map(|distance| format!(", {distance:+.2}"))
+                .unwrap_or_default();
+            format!("{ours} (paper {value}{distance})")
+        }
     }
+}
 
-    fn table(&self) -> MarkdownTable {
-        let mut header = vec!["system".to_owned()];
-        header.extend(self.shots.iter().map(|&k| words::shots(k)));
-        let mut table = MarkdownTable::of_numbers(header);
-        let best: Vec<Option<String>> = self.shots.iter().map(|&k| self.best(k)).collect();
-        for system in &self.systems {
-            let mut cells = vec![match system.group() {
-                Group::Trivial => format!("*{system}*"),
-                Group::System => system.to_string(),
-            }];
-            for (&k, best) in self.shots.iter().zip(&best) {
-                cells.push(self.text(system, k, best.as_deref()));
+/// Our mean less the paper's value, in its unit of AUC × 100.
+fn to_paper(block: &Block<'_>, place: &Place<'_>) -> Option<f64> {
+    let mean = place.entry?.summary.mean()?;
+    let distance = mean * block.style.scale - place.paper?.auc_percent;
+    // Both are shown with two digits; adding 0 makes −0 a plain 0.
+    Some((distance * 100.0).round() / 100.0 + 0.0)
+}
+
+/// Mean, spread and how many seeds lack, between marks.
+fn in_words(
+    block: &Block<'_>,
+    place: &Place<'_>,
+    k: Option<u64>,
+    [open, close]: [&str; 2],
+    plus_minus: &str,
+    dagger: &str,
+) -> String {
+    let Some(entry) = place.entry else {
+        return "—".to_owned();
+    };
+    let Some(mean) = entry.summary.mean() else {
+        return "undefined".to_owned();
+    };
+    let spread = entry
+        .summary
+        .standard_deviation()
+        .map(|spread| format!("{plus_minus}{}", block.style.show(spread)))
+        .unwrap_or_default();
+    let mean = block.style.show(mean);
+    let lacking = block.seeds_mark(entry, k);
+    format!("{open}{mean}{spread}{close}{dagger}{lacking}")
+}
+
+/// One `table` for each metric of each pair, after booktabs; what stands below it in Markdown is
+/// its caption.
+fn as_latex(input: &ReportInput<'_>) -> String {
+    let view = View::new(input, "test");
+    let mut tables = Vec::new();
+    for pair in view.pairs() {
+        for name in view.metrics() {
+            let block = Block::new(input, &view, &pair, &name);
+            let mut rows = vec![
+                std::iter::once("System".to_owned())
+                    .chain(block.shots.iter().map(|&k| match k {
+                        Some(k) => format!("$K = {k}$"),
+                        None => "zero-shot".to_owned(),
+                    }))
+                    .collect::<Vec<_>>(),
+            ];
+            let mut rules = vec![0];
+            let mut trivial = 0;
+            for system in &block.systems {
+                let name = latex::escape(&system.to_string());
+                let name = match system.group() {
+                    Group::Trivial => {
+                        trivial += 1;
+                        format!("\\textit{{{name}}}")
+                    }
+                    Group::System => name,
+                };
+                let places = block.shots.iter().map(|&k| latex_text(&block, system, k));
+                rows.push(std::iter::once(name).chain(places).collect());
             }
-            table.row(cells);
+            if trivial > 0 && trivial + 1 < rows.len() {
+                rules.push(trivial);
+            }
+            let mut caption = vec![format!("{pair}. {}", block.what_it_is())];
+            caption.extend(block.notes().iter().map(|note| latex::sentence(note)));
+            tables.push(latex::table(
+                &rows,
+                &rules,
+                &caption.join(" "),
+                &format!("tab:comparison-{}-{}-{name}", pair.train, pair.test),
+            ));
         }
-        table
     }
+    if tables.is_empty() {
+        tables.push(format!(
+            "% There is nothing to compare: no row of experiment {} on the test split.\n",
+            one_line(&input.experiment)
+        ));
+    }
+    latex::HEAD.to_owned() + "\n" + &tables.join("\n")
+}
 
-    /// The best mean among several systems as it is shown: what looks equal is a tie.
-    fn best(&self, k: Option<u64>) -> Option<String> {
-        let systems = self.systems.iter();
-        let means: Vec<f64> = systems
-            .filter(|system| system.group() == Group::System)
-            .filter_map(|system| self.entry(system, k)?.summary.mean())
-            .collect();
-        if means.len() < 2 {
-            return None;
+fn latex_text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
+    let place = block.place(system, k);
+    let marks = match place.rank {
+        Rank::Best => ["\\textbf{", "}"],
+        Rank::Second => ["\\underline{", "}"],
+        Rank::Other => ["", ""],
+    };
+    let dagger = if place.dagger { "$^{\\dagger}$" } else { "" };
+    let ours = in_words(block, &place, k, marks, " $\\pm$ ", dagger).replace('—', "--");
+    match (place.paper, to_paper(block, &place)) {
+        (None, _) => ours,
+        (Some(paper), distance) => {
+            let dagger = if paper.dagger { "$^{\\dagger}$" } else { "" };
+            let distance = distance
+                .map(|distance| format!(", ${distance:+.2}$"))
+                .unwrap_or_default();
+            format!("{ours} ({:.2}{dagger}{distance})", paper.auc_percent)
         }
-        means
-            .into_iter()
-            .reduce(|best, mean| {
-                if is_better(self.style, mean, best) {
-                    mean
-                } else {
-                    best
-                }
-            })
-            .filter(|_| self.style.higher_is_better.is_some())
-            .map(|mean| self.style.show(mean))
     }
+}
 
-    fn text(&self, system: &System, k: Option<u64>, best: Option<&str>) -> String {
-        let ours = match self.entry(system, k) {
-            None => "—".to_owned(),
-            Some(entry) => match entry.summary.mean() {
-                None => "undefined".to_owned(),
-                Some(mean) => {
-                    let mean = self.style.show(mean);
-                    let bold = system.group() == Group::System && best == Some(mean.as_str());
-                    let spread = entry
-                        .summary
-                        .standard_deviation()
-                        .map(|spread| format!(" ± {}", self.style.show(spread)))
-                        .unwrap_or_default();
-                    let stars = if bold { "**" } else { "" };
-                    format!("{stars}{mean}{spread}{stars}{}", self.seeds_mark(entry, k))
+/// One line for each place: everything the table shows, in the metric's own unit.
+fn as_csv(input: &ReportInput<'_>) -> String {
+    let view = View::new(input, "test");
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let header = [
+        "train_domain",
+        "test_domain",
+        "metric",
+        "method",
+        "variant",
+        "group",
+        "k",
+        "mean",
+        "sd",
+        "seeds",
+        "undefined",
+        "n",
+        "rank",
+        "dagger",
+        "paper",
+        "paper_dagger",
+        "minus_paper",
+    ];
+    // Into memory: nothing of it can fail.
+    let _ = writer.write_record(header);
+    for pair in view.pairs() {
+        for name in view.metrics() {
+            let block = Block::new(input, &view, &pair, &name);
+            for system in &block.systems {
+                for &k in &block.shots {
+                    let _ = writer.write_record(csv_line(&block, system, k));
                 }
-            },
-        };
-        let paper = self
-            .show_paper
-            .then(|| paper::reported(system, &self.pair.train, &self.pair.test, k))
-            .flatten();
-        match paper {
-            None => ours,
-            Some(paper) => {
-                let dagger = if paper.dagger { "†" } else { "" };
-                format!("{ours} (paper {:.2}{dagger})", paper.auc_percent)
             }
         }
     }
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
+}
 
-    /// ` [2/3 seeds]` where fewer seeds have a value than elsewhere in the table.
-    fn seeds_mark(&self, entry: Entry<'_>, k: Option<u64>) -> String {
-        let (values, of) = (entry.summary.values.len(), self.expected_seeds(entry, k));
-        if values < of {
-            format!(" [{values}/{of} seeds]")
-        } else {
-            String::new()
+fn csv_line(block: &Block<'_>, system: &System, k: Option<u64>) -> [String; 17] {
+    let place = block.place(system, k);
+    let summary = place.entry.map(|entry| entry.summary);
+    let number = |value: Option<f64>| value.map(|value| format!("{value:?}")).unwrap_or_default();
+    let count = |value: Option<usize>| value.map(|value| value.to_string()).unwrap_or_default();
+    let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+    // The paper prints AUC × 100 with two digits; dividing makes the nearest number to them.
+    let paper = place.paper.map(|paper| paper.auc_percent / 100.0);
+    let mean = summary.and_then(crate::results::Summary::mean);
+    [
+        block.pair.train.clone(),
+        block.pair.test.clone(),
+        block.name.to_owned(),
+        system.method.clone(),
+        system.variant.clone().unwrap_or_default(),
+        match system.group() {
+            Group::Trivial => "trivial",
+            Group::System => "system",
         }
-    }
-
-    fn expected_seeds(&self, entry: Entry<'_>, k: Option<u64>) -> usize {
-        // What does not depend on K draws no samples, so one seed may be all there is to it.
-        if entry.repeated || k.is_none() {
-            entry.summary.seeds.len()
-        } else {
-            self.view.seeds()
+        .to_owned(),
+        k.map(|k| k.to_string()).unwrap_or_default(),
+        number(mean),
+        number(summary.and_then(crate::results::Summary::standard_deviation)),
+        count(summary.map(|summary| summary.values.len())),
+        count(summary.map(|summary| summary.undefined)),
+        summary
+            .map(|summary| words::range(summary.n.0, summary.n.1))
+            .unwrap_or_default(),
+        match place.rank {
+            Rank::Best => "best",
+            Rank::Second => "second",
+            Rank::Other => "",
         }
-    }
-
-    /// Metric, unit, split, seeds and what n counts, in one line.
-    fn what_it_is(&self) -> String {
-        let present: Vec<Entry<'_>> = self.present().map(|(_, _, entry)| entry).collect();
-        // What does not depend on K may need one seed only; it does not speak for the rest.
-        let own = present.iter().filter(|entry| !entry.repeated);
-        let counts = own.map(|entry| entry.summary.seeds.len());
-        let (fewest, most) = (counts.clone().min().unwrap_or(1), counts.max().unwrap_or(1));
-        let rows = words::rows_behind(present.iter().map(|entry| entry.summary))
-            .map(|(least, most)| words::range(least, most))
-            .unwrap_or_default();
-        let spread = if most < 2 {
-            "1 seed, so no standard deviation".to_owned()
-        } else {
-            let plural = words::range(fewest, most);
-            format!("mean ± sample standard deviation over {plural} seeds")
-        };
-        let direction = match self.style.higher_is_better {
-            Some(true) => ", higher is better",
-            Some(false) => ", lower is better",
-            None => "",
-        };
-        format!(
-            "{} ({}{direction}); {} split; {spread}; n = {rows} {}.",
-            self.style.heading(self.name),
-            self.style.unit,
-            self.view.split(),
-            self.style.counts,
-        )
-    }
-
-    fn present(&self) -> impl Iterator<Item = (&System, Option<u64>, Entry<'_>)> {
-        self.systems.iter().flat_map(move |system| {
-            self.shots
-                .iter()
-                .filter_map(move |&k| Some((system, k, self.entry(system, k)?)))
-        })
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
-        // Below the main table these were said already.
-        if self.name == MAIN_METRIC {
-            notes.push(self.how_to_read());
-            notes.extend(self.repeated_note());
-            notes.extend(self.single_seed_note());
-        }
-        notes.extend(self.gaps_note());
-        notes.extend(self.undefined_note());
-        notes.extend(self.not_better_note());
-        notes
-    }
-
-    fn how_to_read(&self) -> String {
-        let of_group = |group: Group| {
-            let systems = self.systems.iter();
-            systems.filter(|system| system.group() == group).count()
-        };
-        let italic = if of_group(Group::Trivial) > 0 {
-            "italic: trivial baselines"
-        } else {
-            "no trivial baseline stands beside the systems"
-        };
-        if of_group(Group::System) > 1 {
-            format!("{italic}; bold: the best system of a column, by mean alone")
-        } else {
-            italic.to_owned()
-        }
-    }
-
-    fn repeated_note(&self) -> Option<String> {
-        let names: Vec<String> = self
-            .systems
-            .iter()
-            .filter(|system| {
-                self.shots
-                    .iter()
-                    .any(|&k| self.entry(system, k).is_some_and(|entry| entry.repeated))
-            })
-            .map(ToString::to_string)
-            .collect();
-        if names.is_empty() || self.shots.len() < 2 {
-            return None;
-        }
-        Some(format!(
-            "does not depend on K, same value in every column: {}",
-            names.join(", ")
-        ))
-    }
-
-    fn gaps_note(&self) -> Option<String> {
-        let gaps = self.per_system(|_, _, entry| entry.is_none());
-        (!gaps.is_empty()).then(|| format!("— no result: {}", gaps.join("; ")))
-    }
-
-    fn undefined_note(&self) -> Option<String> {
-        let undefined =
-            self.per_system(|_, _, entry| entry.is_some_and(|entry| entry.summary.undefined > 0));
-        (!undefined.is_empty()).then(|| {
-            format!(
-                "undefined for at least one seed, which the mean leaves out: {} ({} is undefined \
-                 when {})",
-                undefined.join("; "),
-                self.style.heading(self.name),
-                self.style.undefined_when
-            )
-        })
-    }
-
-    fn single_seed_note(&self) -> Option<String> {
-        if self.view.seeds() < 2 {
-            return None;
-        }
-        let single = self.per_system(|_, _, entry| {
-            entry.is_some_and(|entry| !entry.repeated && entry.summary.values.len() == 1)
-        });
-        (!single.is_empty())
-            .then(|| format!("no ±: a single value has no spread: {}", single.join("; ")))
-    }
-
-    /// The systems with an entry like that, with their K: `Caser (K = 16 and 64)`.
-    fn per_system(
-        &self,
-        wanted: impl Fn(&System, Option<u64>, Option<Entry<'_>>) -> bool,
-    ) -> Vec<String> {
-        self.systems
-            .iter()
-            .filter_map(|system| {
-                let shots: Vec<Option<u64>> = self
-                    .shots
-                    .iter()
-                    .copied()
-                    .filter(|&k| wanted(system, k, self.entry(system, k)))
-                    .collect();
-                if shots.is_empty() {
-                    None
-                } else if shots.len() == self.shots.len() {
-                    Some(system.to_string())
-                } else {
-                    Some(format!("{system} at {}", words::all_shots(&shots)))
-                }
-            })
-            .collect()
-    }
-
-    /// Which systems a reader could replace by a trivial baseline.
-    fn not_better_note(&self) -> Option<String> {
-        self.style.higher_is_better?;
-        let trivial = |k| self.view.best_trivial(self.pair, self.name, k);
-        let bars: Vec<(String, Option<u64>)> = self
-            .shots
-            .iter()
-            .filter_map(|&k| {
-                let (system, mean) = trivial(k)?;
-                Some((format!("{system}, {}", self.style.show(mean)), k))
-            })
-            .collect();
-        let behind = self.per_system(|system, k, entry| {
-            let bar = trivial(k).map(|(_, mean)| mean);
-            let mean = entry.and_then(|entry| entry.summary.mean());
-            system.group() == Group::System
-                && matches!((mean, bar), (Some(mean), Some(bar)) if !is_better(self.style, mean, bar))
-        });
-        (!behind.is_empty()).then(|| {
-            format!(
-                "not better than the best trivial baseline ({}): {}",
-                words::by_shots(&bars, &self.shots),
-                behind.join("; ")
-            )
-        })
-    }
+        .to_owned(),
+        yes(place.dagger),
+        number(paper),
+        place
+            .paper
+            .map(|paper| yes(paper.dagger))
+            .unwrap_or_default(),
+        number(mean.zip(paper).map(|(mean, paper)| mean - paper)),
+    ]
 }

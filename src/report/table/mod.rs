@@ -1,6 +1,10 @@
-//! Tables of an experiment, one file each, as markdown that also aligns in a terminal.
+//! Tables of an experiment, one file each: as markdown that also aligns in a terminal, as LaTeX
+//! for a paper, and as CSV for other programs.
 
+mod better;
+mod block;
 mod comparison;
+mod latex;
 
 pub(in crate::report) use comparison::missing_lines;
 
@@ -18,10 +22,14 @@ pub struct Table {
     /// Writes it as markdown without a title of its own. Where there is nothing to show it says
     /// so in words and names what is missing; it is never blank.
     pub render: fn(&ReportInput<'_>) -> String,
+    /// Writes it as LaTeX with booktabs, to be `\\input` into a document.
+    pub latex: fn(&ReportInput<'_>) -> String,
+    /// Writes it as CSV with a header, every number exact and in its own unit.
+    pub csv: fn(&ReportInput<'_>) -> String,
 }
 
 /// All tables, in the order a page shows them.
-pub const TABLES: &[Table] = &[comparison::TABLE];
+pub const TABLES: &[Table] = &[comparison::TABLE, better::TABLE];
 
 /// Finds a table by its name.
 ///

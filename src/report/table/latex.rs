@@ -1,0 +1,72 @@
+//! LaTeX tables with booktabs.
+
+/// What a document needs to have in its preamble.
+pub(super) const HEAD: &str = "% In the preamble: \\usepackage{booktabs}\n";
+
+/// A floating table: `rows` are cells that are LaTeX already, the first column flush left and all
+/// others flush right; a rule stands below the rows of these positions.
+pub(super) fn table(rows: &[Vec<String>], rules: &[usize], caption: &str, label: &str) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(1);
+    let mut text = format!(
+        "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{{}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n",
+        escape(caption),
+        label.replace('_', "-"),
+        "r".repeat(columns.saturating_sub(1))
+    );
+    for (at, row) in rows.iter().enumerate() {
+        text.push_str(&format!("    {} \\\\\n", row.join(" & ")));
+        if rules.contains(&at) && at + 1 < rows.len() {
+            text.push_str("    \\midrule\n");
+        }
+    }
+    text.push_str("    \\bottomrule\n  \\end{tabular}\n\\end{table}\n");
+    text
+}
+
+/// A note as a sentence of a caption.
+pub(super) fn sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+/// Makes a text safe outside of math, with the signs of our own sentences as commands that every
+/// engine knows.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' => escaped.push_str("\\textbackslash{}"),
+            '~' => escaped.push_str("\\textasciitilde{}"),
+            '^' => escaped.push_str("\\textasciicircum{}"),
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => {
+                escaped.push('\\');
+                escaped.push(letter);
+            }
+            '†' => escaped.push_str("$^{\\dagger}$"),
+            '±' => escaped.push_str("$\\pm$"),
+            '×' => escaped.push_str("$\\times$"),
+            '→' => escaped.push_str("$\\rightarrow$"),
+            '−' => escaped.push_str("$-$"),
+            '<' => escaped.push_str("$<$"),
+            '>' => escaped.push_str("$>$"),
+            '–' => escaped.push_str("--"),
+            '—' => escaped.push_str("---"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_latex_would_read_is_escaped() {
+        assert_eq!(
+            escape("a_b & 95 % → c † {x} \\y, p < 0.01"),
+            "a\\_b \\& 95 \\% $\\rightarrow$ c $^{\\dagger}$ \\{x\\} \\textbackslash{}y, p $<$ 0.01"
+        );
+    }
+}
