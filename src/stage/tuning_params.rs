@@ -65,7 +65,10 @@ pub(super) enum EvaluatedRows {
 }
 
 impl EvaluatedRows {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde asks for a reference"
+    )]
     fn is_default(&self) -> bool {
         *self == Self::default()
     }
