@@ -264,7 +264,11 @@ fn from_pieces(
     };
     let frame = [id(FRAME[0])?, id(FRAME[1])?];
     id("[UNK]")?;
-    let model = WordPiece::from_bytes(pieces.join("\n")).map_err(refused)?;
+    let numbered = WordPiece::read_bytes(pieces.join("\n").as_bytes()).map_err(refused)?;
+    let model = WordPiece::builder()
+        .vocab(numbered)
+        .build()
+        .map_err(refused)?;
     let mut inner = Tokenizer::new(model);
     inner
         .with_normalizer(Some(BertNormalizer::new(true, true, None, lower_case)))
