@@ -1,45 +1,47 @@
 //! The gates of a GRU for some rows of one step, forward and backward, over slices.
+//!
+//! Numbers are taken in blocks into arrays of their own: with slices of one row after the other the
+//! compiler cannot know that what is written is not what is read next, and its check for that, made
+//! once for all rows, fails for rows that hold several gates.
 
 use super::activation::{sigmoid, tanh};
 use super::wide::wide;
 
-/// Splits `[N · H]` into its N parts of H.
+/// Numbers in a block.
+const LANES: usize = 16;
+
+type Block = [f32; LANES];
+
+/// Numbers `at..` of a part of H numbers; zeros behind its end.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
     reason = "must be compiled with its caller's features"
 )]
-fn parts<const N: usize>(all: &[f32], hidden: usize) -> [&[f32]; N] {
-    std::array::from_fn(|part| &all[part * hidden..(part + 1) * hidden])
+fn load(all: &[f32], part: usize, hidden: usize, at: usize) -> Block {
+    let from = &all[part * hidden + at..(part + 1) * hidden];
+    match from.first_chunk() {
+        Some(block) => *block,
+        None => std::array::from_fn(|lane| from.get(lane).copied().unwrap_or(0.0)),
+    }
 }
 
-/// The same to write to.
+/// Writes what [`load`] would read.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
     reason = "must be compiled with its caller's features"
 )]
-fn parts_mut(all: &mut [f32], hidden: usize) -> [&mut [f32]; 3] {
-    let (first, rest) = all.split_at_mut(hidden);
-    let (second, rest) = rest.split_at_mut(hidden);
-    [first, second, &mut rest[..hidden]]
-}
-
-/// What goes into a gate: two products with their biases.
-#[inline(always)]
-#[expect(
-    clippy::inline_always,
-    reason = "must be compiled with its caller's features"
-)]
-fn sums(
-    projected: &[f32],
-    bias_i: &[f32],
-    recurrent: &[f32],
-    bias_h: &[f32],
-) -> impl Iterator<Item = f32> {
-    let recurrent = recurrent.iter().zip(bias_h);
-    let both = projected.iter().zip(bias_i).zip(recurrent);
-    both.map(|((projected, bias_i), (recurrent, bias_h))| projected + bias_i + (recurrent + bias_h))
+fn store(all: &mut [f32], part: usize, hidden: usize, at: usize, block: &Block) {
+    let into = &mut all[part * hidden + at..(part + 1) * hidden];
+    match into.first_chunk_mut() {
+        Some(whole) => *whole = *block,
+        None => {
+            for (into, number) in into.iter_mut().zip(block) {
+                *into = *number;
+            }
+        }
+    }
 }
 
 wide! {
@@ -61,41 +63,37 @@ wide! {
         if hidden == 0 {
             return;
         }
-        let [bias_ir, bias_iz, bias_in] = parts(biases[0], hidden);
-        let [bias_hr, bias_hz, bias_hn] = parts(biases[1], hidden);
         let rows = after.chunks_exact_mut(hidden).zip(before.chunks_exact(hidden));
         let products = projected.chunks_exact(3 * hidden).zip(recurrent.chunks_exact(3 * hidden));
         let all = rows.zip(products).zip(gates.chunks_exact_mut(4 * hidden));
         for (((after, before), (projected, recurrent)), gates) in all {
-            let [projected_r, projected_z, projected_n] = parts(projected, hidden);
-            let [recurrent_r, recurrent_z, recurrent_n] = parts(recurrent, hidden);
-            let (gates, inner) = gates.split_at_mut(3 * hidden);
-            let [reset, update, candidate] = parts_mut(gates, hidden);
-            let inner = &mut inner[..hidden];
-            // Several short loops instead of one long one keep the registers few. They go over
-            // iterators: with an index, a check of bounds may end any round, and then the compiler
-            // leaves the last sixteen to a loop over single numbers.
-            let inputs = sums(projected_r, bias_ir, recurrent_r, bias_hr);
-            for (reset, sum) in reset.iter_mut().zip(inputs) {
-                *reset = sigmoid(sum);
-            }
-            let inputs = sums(projected_z, bias_iz, recurrent_z, bias_hz);
-            for (update, sum) in update.iter_mut().zip(inputs) {
-                *update = sigmoid(sum);
-            }
-            let recurrent = recurrent_n.iter().zip(bias_hn);
-            for (inner, (recurrent, bias)) in inner.iter_mut().zip(recurrent) {
-                *inner = recurrent + bias;
-            }
-            let projected = projected_n.iter().zip(bias_in);
-            let inside = reset.iter().zip(inner.iter()).zip(projected);
-            for (candidate, ((reset, inner), (projected, bias))) in candidate.iter_mut().zip(inside)
-            {
-                *candidate = tanh(projected + bias + reset * inner);
-            }
-            let mixed = update.iter().zip(candidate.iter()).zip(before);
-            for (after, ((update, candidate), before)) in after.iter_mut().zip(mixed) {
-                *after = (1.0 - update) * candidate + update * before;
+            for at in (0..hidden).step_by(LANES) {
+                let inputs = |part| load(projected, part, hidden, at);
+                let states = |part| load(recurrent, part, hidden, at);
+                let [input_biases, state_biases] =
+                    biases.map(|bias| [0, 1, 2].map(|part| load(bias, part, hidden, at)));
+                let mut opened = [[0.0; LANES]; 2];
+                for (gate, opened) in opened.iter_mut().enumerate() {
+                    let (inputs, states) = (inputs(gate), states(gate));
+                    for lane in 0..LANES {
+                        let input = inputs[lane] + input_biases[gate][lane];
+                        let state = states[lane] + state_biases[gate][lane];
+                        opened[lane] = sigmoid(input + state);
+                    }
+                }
+                let [reset, update] = opened;
+                let (inputs, states, old) = (inputs(2), states(2), load(before, 0, hidden, at));
+                let (mut inner, mut candidate, mut new) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
+                for lane in 0..LANES {
+                    inner[lane] = states[lane] + state_biases[2][lane];
+                    let input = inputs[lane] + input_biases[2][lane];
+                    candidate[lane] = tanh(input + reset[lane] * inner[lane]);
+                    new[lane] = (1.0 - update[lane]) * candidate[lane] + update[lane] * old[lane];
+                }
+                store(after, 0, hidden, at, &new);
+                for (part, block) in [reset, update, candidate, inner].iter().enumerate() {
+                    store(gates, part, hidden, at, block);
+                }
             }
         }
     }
@@ -125,25 +123,28 @@ wide! {
             .zip(for_recurrent.chunks_exact_mut(3 * hidden));
         let all = rows.zip(gradients).zip(gates.chunks_exact(4 * hidden));
         for (((state, before), (for_projected, for_recurrent)), gates) in all {
-            let [reset, update, candidate, inner] = parts(gates, hidden);
-            let [for_r, for_z, for_n] = parts_mut(for_projected, hidden);
-            let [again_r, again_z, again_n] = parts_mut(for_recurrent, hidden);
-            let kept = update.iter().zip(candidate).zip(before);
-            let gradients = for_z.iter_mut().zip(for_n.iter_mut()).zip(state);
-            for (((for_z, for_n), state), ((z, n), before)) in gradients.zip(kept) {
-                let incoming = *state;
-                *for_z = incoming * (before - n) * z * (1.0 - z);
-                *for_n = incoming * (1.0 - z) * (1.0 - n * n);
-                *state = incoming * z;
+            for at in (0..hidden).step_by(LANES) {
+                let [reset, update, candidate, inner] =
+                    [0, 1, 2, 3].map(|part| load(gates, part, hidden, at));
+                let (incoming, old) = (load(state, 0, hidden, at), load(before, 0, hidden, at));
+                let [mut for_r, mut for_z, mut for_n, mut again_n, mut outgoing] =
+                    [[0.0; LANES]; 5];
+                for lane in 0..LANES {
+                    let (r, z, n) = (reset[lane], update[lane], candidate[lane]);
+                    for_z[lane] = incoming[lane] * (old[lane] - n) * z * (1.0 - z);
+                    for_n[lane] = incoming[lane] * (1.0 - z) * (1.0 - n * n);
+                    outgoing[lane] = incoming[lane] * z;
+                    for_r[lane] = for_n[lane] * inner[lane] * r * (1.0 - r);
+                    again_n[lane] = for_n[lane] * r;
+                }
+                store(state, 0, hidden, at, &outgoing);
+                for (part, block) in [for_r, for_z, for_n].iter().enumerate() {
+                    store(for_projected, part, hidden, at, block);
+                }
+                for (part, block) in [for_r, for_z, again_n].iter().enumerate() {
+                    store(for_recurrent, part, hidden, at, block);
+                }
             }
-            let kept = reset.iter().zip(inner).zip(for_n.iter());
-            let gradients = for_r.iter_mut().zip(again_n.iter_mut());
-            for ((for_r, again_n), ((r, inner), for_n)) in gradients.zip(kept) {
-                *for_r = for_n * inner * r * (1.0 - r);
-                *again_n = for_n * r;
-            }
-            again_r.copy_from_slice(for_r);
-            again_z.copy_from_slice(for_z);
         }
     }
 }
