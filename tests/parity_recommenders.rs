@@ -5,8 +5,9 @@
 //! unknown items here and for none there: its embedding and its output must get no gradient.
 //!
 //! Weights are stored as F16 and exact in f32. PyTorch sums in another order and uses other
-//! polynomials: where this was written features were 4e-7 apart at most, values being of order 1;
-//! 2e-6 absolute leaves room for processors that sum in yet another order.
+//! polynomials: where this was written features and outputs were 1.4e-6 apart at most (`SASRec`;
+//! 4e-7 for a GRU) and gradients less, values being of order 1. 4e-6 absolute leaves room for
+//! processors that sum in yet another order.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -24,7 +25,7 @@ use runner::recommender::sequence::{Batch, Items, Network, Row};
 use runner::train::{Adam, AdamOptions, Loss, Propensities, Robustness};
 use serde_json::{Value, json};
 
-const TOLERANCE: f32 = 2e-6;
+const TOLERANCE: f32 = 4e-6;
 const ITEMS: usize = 40;
 
 /// Names there and here: the reference repository's.
@@ -222,7 +223,7 @@ fn check<N: Network>(name: &str, settings: Value, features: &str, gradients_ther
     let distance = worst(&case.features(), &expected);
     assert!(distance < TOLERANCE, "{name} {features} {distance}");
     let distance = worst(&case.out(), &case.expected["out"]);
-    assert!(distance < 2.0 * TOLERANCE, "{name} out {distance}");
+    assert!(distance < TOLERANCE, "{name} out {distance}");
 
     for (key, loss) in [("mse_sigmoid", Loss::Mse), ("bce", Loss::Bce)] {
         let found = scalar(&case.loss(loss));
