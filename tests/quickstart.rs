@@ -98,7 +98,7 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
     let record = Provenance::from_json("provenance.json", &first["provenance.json"]);
     let stages = record.expect("own text").stages;
     let parameters = &stages["train (train_recommender, gru4rec)"].parameters;
-    assert_eq!(parameters["settings.weight_decay"], "1e-5, 0.001");
+    assert_eq!(parameters["settings.weight_decay"], "0.00001, 0.001");
     assert_eq!(parameters["settings.epochs"], "2");
     assert!(
         parameters.contains_key("settings.dropout"),

@@ -173,23 +173,6 @@ fn only_picks_cells() {
 }
 
 #[test]
-fn methods_that_are_not_built_are_named() {
-    let lab = Lab::small();
-    lab.edit(EXPERIMENT, "like_share", "caser");
-    let plan = lab.run_list(&["plan", EXPERIMENT]).fine();
-    assert!(
-        plan.out.contains("not built yet, left out: caser"),
-        "{plan}"
-    );
-    let run = lab.run_list(&["run", EXPERIMENT]).fine();
-    assert!(
-        run.err
-            .contains("not built yet: caser; 4 of 8 cells are left out"),
-        "{run}"
-    );
-}
-
-#[test]
 fn why() {
     let lab = Lab::small();
     let never = lab.run_list(&["why", EXPERIMENT, "samples"]).fine();
