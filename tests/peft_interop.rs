@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use runner::language_model::{
-    Adapter, Backbone, Configuration, NumberType, Parameter, Parameters, Tokenizer, WeightFiles,
+    Adapter, Backbone, Configuration, NumberType, Parameter, Parameters, Tokenizer,
 };
 use safetensors::SafeTensors;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use runner::language_model::{Adapter, Configuration, LoraOptions, Parameters, WeightFiles};
+use runner::language_model::{Adapter, Configuration, LoraOptions, Parameters};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
