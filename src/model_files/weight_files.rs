@@ -40,7 +40,7 @@ pub struct WeightFiles {
 }
 
 impl WeightFiles {
-    /// Finds the weights in a folder, whatever they are; [`WeightFiles::keep_exactly`] says which
+    /// Finds the weights in a folder, whatever they are; `keep_exactly` says which
     /// they must be.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Settings that every sequence method has, written once.
 //!
 //! serde's `flatten` would share them too, but it cannot refuse unknown names and it takes the
-//! place out of messages. So [`sequence_settings!`](crate::recommender::sequence::sequence_settings)
-//! writes a flat struct with the shared fields before a method's own.
+//! place out of messages. So `sequence_settings!` writes a flat struct with the shared fields before
+//! a method's own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
