@@ -1,22 +1,31 @@
 //! Samples per CPU second of training the sequence recommenders on one thread, at the paper's sizes.
 //!
-//! 256 samples, 20 epochs, hidden 64, histories of 10, 1682 items unless told otherwise. Validation is two rows after
-//! the last epoch, so the time is that of the training steps; the last lines are for scoring alone.
-//! Run with `cargo bench --bench baselines`.
+//! 256 samples, 20 epochs, hidden 64, histories of 10, 1682 items. Validation is two rows after the
+//! last epoch, so the time is that of the training steps; the last lines are for scoring alone.
+//! `cargo bench --bench baselines` measures GRU4Rec, Caser, SASRec and DROS;
+//! `cargo bench --bench baselines -- gru_bert` that one only (4 layers of width 1024 over text vectors of
+//! width 1024, one epoch, a minute or so); `-- caser 20000` Caser with a catalogue of 20,000 items.
 
 use std::error::Error;
 use std::path::Path;
 
 use runner::base::{Random, clock};
 use runner::data::{Domain, Item, Rated, Sample};
+use runner::recommender::sequence::ItemVectors;
 use runner::recommender::{self, FitTask, ScoreTask};
 use runner::train::Silent;
 use serde_json::{Value, json};
 
 const ROWS: usize = 256;
-const EPOCHS: usize = 20;
-const METHODS: [&str; 2] = ["gru4rec", "dros"];
-const REPEATS: usize = 10;
+/// What is measured if no method is named.
+const METHODS: [&str; 4] = ["gru4rec", "caser", "sasrec", "dros"];
+/// Width of the texts' vectors, as in the peer's script.
+const TEXT_WIDTH: usize = 1024;
+
+/// Epochs of a training, and how often it is repeated: a network of 4 × 1024 takes seconds an epoch.
+fn effort(has_text: bool) -> (usize, usize) {
+    if has_text { (1, 1) } else { (20, 10) }
+}
 
 fn item(number: usize) -> Item {
     Item {
@@ -63,6 +72,7 @@ fn processor_s(begun: std::time::Instant) -> f64 {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    runner::nn::keep_candle_to_one_thread();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
     pool.install(measure).map_err(Into::into)
 }
@@ -73,11 +83,17 @@ fn measure() -> Result<(), String> {
 
 fn measured() -> Result<(), Box<dyn Error>> {
     let start = clock::now();
-    // A catalogue of another size: `cargo bench --bench baselines -- 20000`.
-    let given = std::env::args()
+    let arguments: Vec<String> = std::env::args()
         .skip(1)
-        .find_map(|given| given.parse().ok());
+        .filter(|given| !given.starts_with("--"))
+        .collect();
+    let given = arguments.iter().find_map(|given| given.parse().ok());
     let items: usize = given.unwrap_or(1682);
+    let mut methods: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    methods.retain(|given| given.parse::<usize>().is_err());
+    if methods.is_empty() {
+        methods.extend(METHODS);
+    }
     let train = samples(ROWS, items, 1);
     let mut valid = samples(2, items, 2);
     // Mentioning every item once gives the tables their real number of rows.
@@ -87,6 +103,11 @@ fn measured() -> Result<(), Box<dyn Error>> {
             liked: true,
         })
         .collect();
+    let vectors = text_vectors(items)?;
+    let vectors_of = |method: &str| -> Result<Option<&ItemVectors>, Box<dyn Error>> {
+        let needed = recommender::find(method)?.needs_item_vectors();
+        Ok(needed.then_some(&vectors))
+    };
     let fit = |method: &str, settings: &Value, folder: &Path| -> Result<(), Box<dyn Error>> {
         let task = FitTask {
             train: &train,
@@ -94,49 +115,64 @@ fn measured() -> Result<(), Box<dyn Error>> {
             catalogue: &[],
             seed: 1,
             folder,
-            item_vectors: None,
+            item_vectors: vectors_of(method)?,
         };
         recommender::find(method)?.fit(settings, &task, &mut Silent)?;
         Ok(())
     };
-    for method in METHODS {
+    for method in &methods {
+        let (epochs, repeats) = effort(vectors_of(method)?.is_some());
         for batch_size in [32, 256] {
             for feedback in ["none", "embedded"] {
                 let settings = json!({
-                    "batch_size": batch_size, "epochs": EPOCHS, "patience": EPOCHS,
-                    "evaluate_every": ROWS * EPOCHS, "feedback": feedback, "weight_decay": 1e-5,
+                    "batch_size": batch_size, "epochs": epochs, "patience": epochs,
+                    "evaluate_every": ROWS * epochs, "feedback": feedback, "weight_decay": 1e-5,
                 });
                 let begun = processor_s(start);
-                for _ in 0..REPEATS {
+                for _ in 0..repeats {
                     fit(method, &settings, tempfile::tempdir()?.path())?;
                 }
-                let rows = (ROWS * EPOCHS * REPEATS) as f64;
+                let rows = (ROWS * epochs * repeats) as f64;
                 let per_second = rows / (processor_s(start) - begun);
                 tell(&format!(
-                    "{method:<8} batch {batch_size:>3}, feedback {feedback:<8}: {per_second:>8.0} samples per CPU second"
+                    "{method:<9} batch {batch_size:>3}, feedback {feedback:<8}: {per_second:>8.0} samples per CPU second"
                 ));
             }
         }
     }
-    let test = samples(4096, items, 3);
-    for method in METHODS {
+    for method in &methods {
+        let vectors = vectors_of(method)?;
+        let (_, repeats) = effort(vectors.is_some());
+        let test = samples(if vectors.is_some() { 256 } else { 4096 }, items, 3);
         let folder = tempfile::tempdir()?;
         fit(method, &json!({"epochs": 1}), folder.path())?;
         let begun = processor_s(start);
-        for _ in 0..REPEATS {
+        for _ in 0..repeats {
             recommender::find(method)?.score(&ScoreTask {
                 folder: folder.path(),
                 samples: &test,
-                item_vectors: None,
+                item_vectors: vectors,
             })?;
         }
-        let rows = (test.len() * REPEATS) as f64;
+        let rows = (test.len() * repeats) as f64;
         let per_second = rows / (processor_s(start) - begun);
         tell(&format!(
-            "{method:<8} scoring, with its folder read: {per_second:>8.0} samples per CPU second"
+            "{method:<9} scoring, with its folder read: {per_second:>8.0} samples per CPU second"
         ));
     }
     Ok(())
+}
+
+fn text_vectors(items: usize) -> Result<ItemVectors, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("vectors.safetensors");
+    let keys: Vec<String> = (0..items).map(|number| format!("movie/{number}")).collect();
+    let mut random = Random::new(4, "vectors");
+    let numbers: Vec<f32> = (0..items * TEXT_WIDTH)
+        .map(|_| (random.uniform() * 2.0 - 1.0) as f32)
+        .collect();
+    ItemVectors::write(&path, TEXT_WIDTH, &keys, &numbers)?;
+    Ok(ItemVectors::read(&path)?)
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's output is its purpose")]

@@ -313,6 +313,7 @@ fn print(line: &str) {
 }
 
 fn main() -> Result<(), Failure> {
+    runner::nn::keep_candle_to_one_thread();
     let options = options();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(options.threads)

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    runner::nn::keep_candle_to_one_thread();
     runner::cli::main()
 }

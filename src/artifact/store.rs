@@ -252,7 +252,14 @@ impl Store {
         {
             return Ok(ArtifactState::Intact);
         }
-        let measured = tree::measure(&path).map_err(io_error("read", &path))?;
+        let measured = match tree::measure(&path) {
+            Ok(measured) => measured,
+            // Between the two looks someone else found the damage and moved it to quarantine.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !path.exists() => {
+                return Ok(ArtifactState::Missing);
+            }
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
         if measured.digest != digest {
             return Ok(ArtifactState::Corrupt);
         }
@@ -484,4 +491,43 @@ pub fn size(path: &Path) -> io::Result<u64> {
         return Ok(bytes);
     }
     Ok(fs::metadata(path)?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// Looking at damaged bytes while another thread moves them away is no error: they are
+    /// damaged or gone.
+    #[test]
+    fn damage_that_someone_else_moves_away_meanwhile_is_damaged_or_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let draft = folder.path().join("draft");
+        fs::write(&draft, vec![1_u8; 1 << 16]).unwrap();
+        let digest = tree::measure(&draft).unwrap().digest;
+        let path = store.artifact_path(digest);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for _ in 0..60 {
+            fs::write(&path, vec![2_u8; 1 << 16]).unwrap();
+            let together = Barrier::new(6);
+            thread::scope(|scope| {
+                for _ in 0..6 {
+                    scope.spawn(|| {
+                        together.wait();
+                        let state = store.check_artifact(digest).unwrap();
+                        assert_ne!(state, ArtifactState::Intact);
+                        store.quarantine(digest).unwrap();
+                    });
+                }
+            });
+            assert_eq!(
+                store.check_artifact(digest).unwrap(),
+                ArtifactState::Missing
+            );
+        }
+    }
 }

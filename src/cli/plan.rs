@@ -85,7 +85,7 @@ fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
     if !experiment.unbuilt.is_empty() {
         let _ = writeln!(
             text,
-            "not built yet, left out: {}",
+            "the pipeline has no stages for, left out: {}",
             experiment.unbuilt.join(", ")
         );
     }

@@ -125,7 +125,7 @@ fn announce_unbuilt(study: &Study, arguments: &Arguments) {
         .filter(|cell| !study.experiment.is_built(cell))
         .count();
     output::note(&format!(
-        "not built yet: {}; {left_out} of {} cells are left out and named in the report",
+        "the pipeline has no stages for {}; {left_out} of {} cells are left out and named in the report",
         study.experiment.unbuilt.join(", "),
         grid.cells.len()
     ));

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{CliError, Exit, output};
-use crate::recommender::{LANGUAGE_MODEL, PLANNED, RECOMMENDERS};
+use crate::recommender::{LANGUAGE_MODEL, RECOMMENDERS};
 use crate::spec::{fidelity, schema};
 use crate::stage::STAGES;
 use crate::study::vocabulary;
@@ -70,11 +70,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit, CliError> {
                 "summary": "A language model, tuned with LoRA: variants base, AT, RT, AT+RT; see \
                             the kinds alpaca_tune, rec_tune and score for its settings.",
             }));
-            list.extend(
-                PLANNED
-                    .iter()
-                    .map(|name| json!({"method": name, "summary": "not built yet"})),
-            );
             Value::Array(list)
         }
         Some(What::Fidelity) => fidelity::KEYS

@@ -42,9 +42,6 @@ pub const RECOMMENDERS: &[&dyn Recommender] = &[
     &Erased::<dros_bert::DrosBert>::NEW,
 ];
 
-/// Methods of the paper's tables that are known by name and not built yet.
-pub const PLANNED: &[&str] = &[];
-
 /// The method that is no recommender here but a language model: stages of its own tune and score
 /// it, where a pipeline has them.
 pub const LANGUAGE_MODEL: &str = "tallrec";
@@ -52,7 +49,7 @@ pub const LANGUAGE_MODEL: &str = "tallrec";
 /// Finds a method by name.
 ///
 /// # Errors
-/// [`RecommenderError::UnknownMethod`] with the nearest name, or that it is not built yet.
+/// [`RecommenderError::UnknownMethod`] with the nearest name.
 pub fn find(name: &str) -> Result<&'static dyn Recommender, RecommenderError> {
     let found = RECOMMENDERS.iter().copied();
     found
@@ -60,11 +57,7 @@ pub fn find(name: &str) -> Result<&'static dyn Recommender, RecommenderError> {
         .find(|method| method.name() == name)
         .ok_or_else(|| RecommenderError::UnknownMethod {
             name: name.to_owned(),
-            help: if PLANNED.contains(&name) {
-                "the name is known, the method is not built yet".to_owned()
-            } else {
-                suggestion(name, found.map(Recommender::name))
-            },
+            help: suggestion(name, found.map(Recommender::name)),
         })
 }
 

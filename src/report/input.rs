@@ -90,7 +90,7 @@ impl Missing {
 /// Why something has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MissingReason {
-    /// This program cannot do it yet.
+    /// The pipeline has no stages for it.
     NotBuilt,
     /// It was tried and failed.
     Failed,
@@ -101,7 +101,7 @@ pub enum MissingReason {
 impl fmt::Display for MissingReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::NotBuilt => "not built yet",
+            Self::NotBuilt => "the pipeline has no stages for it",
             Self::Failed => "failed",
             Self::NotRun => "not run",
         })

@@ -63,7 +63,7 @@ impl Experiment {
         let known: Vec<&str> = vocabulary
             .methods
             .iter()
-            .chain(vocabulary.planned_methods)
+            .chain(vocabulary.pipeline_methods)
             .copied()
             .chain(own.iter().map(String::as_str))
             .collect();

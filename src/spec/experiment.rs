@@ -34,10 +34,10 @@ pub const KEYS: [&str; 11] = [
 /// Names that the program knows and the files may use.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Vocabulary {
-    /// Methods that are built.
+    /// Methods that any pipeline can train.
     pub methods: &'static [&'static str],
-    /// Methods that are known by name and not built yet.
-    pub planned_methods: &'static [&'static str],
+    /// Methods that only a pipeline with stages for them builds.
+    pub pipeline_methods: &'static [&'static str],
     /// Tables of a report.
     pub tables: &'static [&'static str],
     /// Figures of a report.
@@ -83,7 +83,7 @@ pub struct Experiment {
     pub claims: Claims,
     /// The pipeline.
     pub pipeline: Pipeline,
-    /// Methods of the grid that are not built yet.
+    /// Methods of the grid that the pipeline has no stages for.
     pub unbuilt: Vec<String>,
     /// The texts that spans point into.
     pub sources: Sources,

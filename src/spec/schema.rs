@@ -137,7 +137,7 @@ fn grid(vocabulary: Vocabulary) -> Value {
             let names: Vec<&str> = vocabulary
                 .methods
                 .iter()
-                .chain(vocabulary.planned_methods)
+                .chain(vocabulary.pipeline_methods)
                 .copied()
                 .collect();
             let own_axes = json!({

@@ -20,7 +20,7 @@ use crate::base::EventKind;
 use crate::base::nearest::nearest;
 use crate::graph::{self, StageGraph};
 use crate::plan::{self, Plan, PlanError};
-use crate::recommender::{self, LANGUAGE_MODEL, PLANNED, RECOMMENDERS};
+use crate::recommender::{self, LANGUAGE_MODEL, RECOMMENDERS};
 use crate::report::{FIGURES, ReportError, TABLES};
 use crate::results::ResultError;
 use crate::schedule::{self, Interrupt, Options, RunSummary};
@@ -104,8 +104,7 @@ pub fn vocabulary() -> Vocabulary {
     static NAMES: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
     *NAMES.get_or_init(|| Vocabulary {
         methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
-        // A pipeline without stages for it does not build it.
-        planned_methods: leak(PLANNED.iter().copied().chain([LANGUAGE_MODEL])),
+        pipeline_methods: &[LANGUAGE_MODEL],
         tables: leak(TABLES.iter().map(|table| table.name)),
         figures: leak(FIGURES.iter().map(|figure| figure.name)),
         check_settings: Some(|method, settings| match recommender::find(method) {

@@ -58,6 +58,25 @@ fn without_a_command_there_is_help() {
     assert!(outcome.err.contains("Start here"), "{outcome}");
 }
 
+/// A language model on a pipeline that tunes none is said to be left out, everywhere.
+#[test]
+fn a_method_without_stages_is_named_as_left_out() {
+    let lab = Lab::small();
+    let with = ["--set", "grid.method=[majority, tallrec]"];
+    let plan = lab
+        .run_list(&[&["plan", EXPERIMENT][..], &with].concat())
+        .fine();
+    let said = "the pipeline has no stages for, left out: tallrec";
+    assert!(plan.out.contains(said), "{plan}");
+    let ran = lab
+        .run_list(&[&["run", EXPERIMENT][..], &with].concat())
+        .fine();
+    let said = "the pipeline has no stages for tallrec; ";
+    assert!(ran.err.contains(said), "{ran}");
+    let page = std::fs::read_to_string(lab.path("results/small/report.md")).expect("a page");
+    assert!(page.contains("the pipeline has no stages for it"), "{page}");
+}
+
 #[test]
 fn plan_before_and_after() {
     let lab = Lab::small();
