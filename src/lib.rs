@@ -58,7 +58,7 @@
 //! let summary = study.run(&mut plan, 2, false, &Interrupt::default(), &mut |_event| {});
 //! // After the run the same question has other answers.
 //! let plan = study.plan()?;
-//! let files = publish(&study, collect(&study, &plan, Some(&summary))?)?;
+//! let files = publish(&study, &plan, &collect(&study, &plan, Some(&summary))?)?;
 //! # let _ = files;
 //! # Ok(())
 //! # }

@@ -241,6 +241,17 @@ impl<B: DrawingBackend> Canvas<B> {
         drawn.map_err(|error| error.to_string())
     }
 
+    /// A filled polygon.
+    ///
+    /// # Errors
+    /// What the backend says.
+    pub fn fill(&self, corners: &[Point], colour: RGBColor) -> Result<(), String> {
+        let corners: Vec<(i32, i32)> = corners.iter().map(|&point| self.at(point)).collect();
+        self.area
+            .draw(&Polygon::new(corners, colour.filled()))
+            .map_err(|error| error.to_string())
+    }
+
     /// A text whose capital letters are centred on the height of `at`.
     ///
     /// # Errors

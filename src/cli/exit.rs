@@ -16,7 +16,7 @@ pub enum Exit {
     Bug,
     /// Wrong usage.
     Usage,
-    /// `diff --fail-on` found what it was asked for.
+    /// `diff --fail-on` found what it was asked for, or `report --check` a file that does not follow.
     Differs,
     /// An invalid experiment or pipeline.
     Invalid,

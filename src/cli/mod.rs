@@ -10,6 +10,7 @@ mod export;
 mod graph;
 mod output;
 mod plan;
+mod report;
 mod run;
 mod schema;
 mod status;
@@ -36,7 +37,7 @@ pub use exit::{CliError, Exit};
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Start here:\n  runner run experiments/quickstart.yaml\n\nExit codes:\n  0 fine \
-                  · 1 a bug · 2 wrong usage · 3 `diff --fail-on` found it · 10 an invalid experiment or pipeline\n  20 a stage \
+                  · 1 a bug · 2 wrong usage · 3 `diff --fail-on` or `report --check` found something · 10 an invalid experiment or pipeline\n  20 a stage \
                   failed · 21 interrupted · 30 the store or a folder cannot be used"
 )]
 struct Cli {
@@ -62,6 +63,8 @@ enum Command {
     Cat(cat::Arguments),
     /// Says what changed between two result sets: commits, folders or experiments.
     Diff(diff::Arguments),
+    /// Makes a report again without running anything, or checks that it follows from its results.
+    Report(report::Arguments),
     /// Writes samples or results in other programs' formats to standard output.
     Export(export::Arguments),
     /// Lists, verifies or cleans the store.
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Graph(arguments) => graph::run(&cli.global, arguments),
         Command::Cat(arguments) => cat::run(&cli.global, arguments),
         Command::Diff(arguments) => diff::run(&cli.global, arguments),
+        Command::Report(arguments) => report::run(&cli.global, arguments),
         Command::Export(arguments) => export::run(&cli.global, arguments),
         Command::Cache(arguments) => cache::run(&cli.global, arguments),
         Command::Schema(arguments) => schema::run(arguments),

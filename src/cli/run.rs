@@ -79,7 +79,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         };
         let collected = collect::collect(&study, &after, Some(&summary))?;
         if !collected.results.is_empty() || !collected.missing.is_empty() {
-            files = publish::publish(&study, collected)?;
+            files = publish::publish(&study, &after, &collected)?;
         }
     }
     conclude(&study, arguments, &summary, &files)?;

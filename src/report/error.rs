@@ -22,6 +22,20 @@ pub enum ReportError {
         /// What the drawing library says.
         message: String,
     },
+    /// A file of a report cannot be read back.
+    #[error("cannot read `{}`: {message}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The page could not be made from its template.
+    #[error("cannot make report.html: {message}")]
+    Page {
+        /// What the template engine says.
+        message: String,
+    },
     /// There is no table or figure of that name.
     #[error("there is no {what} `{name}`; {suggestion}")]
     Unknown {
@@ -50,4 +64,12 @@ pub enum ReportError {
         /// The reason.
         source: io::Error,
     },
+}
+
+impl ReportError {
+    pub(super) fn page(error: &minijinja::Error) -> Self {
+        Self::Page {
+            message: format!("{error:#}"),
+        }
+    }
 }

@@ -202,7 +202,10 @@ struct Seeds {
 
 impl Seeds {
     fn of(entry: Option<Entry<'_>>) -> Self {
-        let Some(Entry { summary, repeated }) = entry else {
+        let Some(Entry {
+            summary, repeated, ..
+        }) = entry
+        else {
             return Self::default();
         };
         let values = summary.values.iter().copied();

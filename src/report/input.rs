@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::results::ResultSet;
@@ -15,6 +16,10 @@ use crate::statistics::Claims;
 pub struct ReportInput<'a> {
     /// Name of the experiment; rows of other experiments in the set are left aside.
     pub experiment: String,
+    /// Name of the table or figure that is being made, as its files are called; empty for the page.
+    pub part: String,
+    /// A title that the experiment gives it.
+    pub title: Option<String>,
     /// What the experiment is about, as its author wrote it.
     pub description: String,
     /// The rows.
@@ -48,6 +53,8 @@ impl<'a> ReportInput<'a> {
     pub fn new(experiment: &str, results: &'a ResultSet) -> Self {
         Self {
             experiment: experiment.to_owned(),
+            part: String::new(),
+            title: None,
             description: String::new(),
             results,
             missing: Vec::new(),
@@ -65,7 +72,8 @@ impl<'a> ReportInput<'a> {
 }
 
 /// Something that was asked for and has no result.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Missing {
     /// Why there is none.
     pub reason: MissingReason,
@@ -88,7 +96,8 @@ impl Missing {
 }
 
 /// Why something has no result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MissingReason {
     /// The pipeline has no stages for it.
     NotBuilt,
@@ -109,7 +118,8 @@ impl fmt::Display for MissingReason {
 }
 
 /// What a search over hyper-parameters chose for one case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Choice {
     /// Name of the method, as in the `method` column.
     pub method: String,

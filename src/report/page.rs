@@ -4,31 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::audit;
-use super::figure::Figure;
 use super::input::ReportInput;
 use super::markdown::{MarkdownTable, one_line};
-use super::table::{Table, missing_lines};
+use super::table::missing_lines;
 use super::view::{MAIN_METRIC, Pair, View, is_better};
 use super::words;
+use super::write::{MadeFigure, MadeTable};
 use crate::results::natural::natural;
 use crate::results::{Group, System, metric};
 
-/// A figure on the page: drawn beside it, or why it is not.
-#[derive(Debug, Clone, Copy)]
-pub struct PlacedFigure<'a> {
-    /// The figure.
-    pub figure: &'static Figure,
-    /// Why it could not be drawn.
-    pub not_drawn: Option<&'a str>,
-}
-
 /// Writes the page.
 #[must_use]
-pub fn render(
-    input: &ReportInput<'_>,
-    tables: &[&'static Table],
-    figures: &[PlacedFigure<'_>],
-) -> String {
+pub fn render(input: &ReportInput<'_>, tables: &[MadeTable], figures: &[MadeFigure]) -> String {
     let mut blocks = vec![format!("# {}", one_line(&input.experiment))];
     let description = input.description.trim();
     if !description.is_empty() {
@@ -37,36 +24,47 @@ pub fn render(
     blocks.push("## Summary".to_owned());
     blocks.extend(summary(input));
     for table in tables {
-        blocks.push(format!("## Table: {}", table.name));
-        blocks.push(deepen((table.render)(input).trim_end()));
-        let name = table.name;
+        let name = &table.name;
+        blocks.push(format!("## Table: {name}"));
+        blocks.push(deepen(table.markdown.trim_end()));
         blocks.push(format!(
             "The same for a paper: [{name}.tex]({name}.tex); for other programs: [{name}.csv]({name}.csv)."
         ));
     }
-    for placed in figures {
-        let Figure { name, summary, .. } = placed.figure;
+    for figure in figures {
+        let MadeFigure { name, summary, .. } = figure;
         blocks.push(format!("## Figure: {name}"));
-        blocks.push(match placed.not_drawn {
-            None => format!(
+        blocks.push(match &figure.drawn {
+            Ok(_) => format!(
                 "![{summary}]({name}.png)\n\nThe same as vectors: [{name}.svg]({name}.svg)."
             ),
-            Some(reason) => format!("Not drawn: {}.", one_line(reason)),
+            Err(reason) => format!("Not drawn: {}.", one_line(reason)),
         });
     }
-    blocks.extend(data(input));
-    blocks.extend(choices(input));
-    blocks.extend(pairs_of_texts(
-        "Fidelity",
-        ["key", "value"],
-        &input.fidelity,
-    ));
-    blocks.extend(provenance(input));
+    for (title, section) in sections(input) {
+        blocks.push(format!("## {title}"));
+        blocks.extend(section);
+    }
     blocks.join("\n\n") + "\n"
 }
 
+/// What stands below tables and figures: titles and blocks.
+pub(super) fn sections(input: &ReportInput<'_>) -> Vec<(&'static str, Vec<String>)> {
+    let mut sections = vec![
+        ("Data", data(input)),
+        ("Choices by search", choices(input)),
+        (
+            "Fidelity",
+            pairs_of_texts(["key", "value"], &input.fidelity),
+        ),
+        ("Provenance", provenance(input)),
+    ];
+    sections.retain(|(_, blocks)| !blocks.is_empty());
+    sections
+}
+
 /// Puts the headings of a table one level deeper, under the page's own.
-fn deepen(markdown: &str) -> String {
+pub(super) fn deepen(markdown: &str) -> String {
     markdown
         .lines()
         .map(|line| {
@@ -80,7 +78,7 @@ fn deepen(markdown: &str) -> String {
         .join("\n")
 }
 
-fn summary(input: &ReportInput<'_>) -> Vec<String> {
+pub(super) fn summary(input: &ReportInput<'_>) -> Vec<String> {
     let view = View::new(input, "test");
     if view.is_empty() {
         let mut blocks = vec!["No result on the test split yet.".to_owned()];
@@ -317,7 +315,7 @@ fn data(input: &ReportInput<'_>) -> Vec<String> {
     if input.audits.is_empty() {
         return Vec::new();
     }
-    let mut blocks = vec!["## Data".to_owned()];
+    let mut blocks = Vec::new();
     for (domain, value) in &input.audits {
         blocks.push(format!("### {domain}"));
         if audit::findings(value)
@@ -378,7 +376,6 @@ fn choices(input: &ReportInput<'_>) -> Vec<String> {
         ]);
     }
     vec![
-        "## Choices by search".to_owned(),
         summary.render().trim_end().to_owned(),
         format!(
             "<details>\n<summary>{}, one by one</summary>",
@@ -389,7 +386,7 @@ fn choices(input: &ReportInput<'_>) -> Vec<String> {
     ]
 }
 
-fn pairs_of_texts(title: &str, header: [&str; 2], map: &BTreeMap<String, String>) -> Vec<String> {
+fn pairs_of_texts(header: [&str; 2], map: &BTreeMap<String, String>) -> Vec<String> {
     if map.is_empty() {
         return Vec::new();
     }
@@ -397,7 +394,7 @@ fn pairs_of_texts(title: &str, header: [&str; 2], map: &BTreeMap<String, String>
     for (key, value) in map {
         table.row(vec![key.clone(), value.clone()]);
     }
-    vec![format!("## {title}"), table.render().trim_end().to_owned()]
+    vec![table.render().trim_end().to_owned()]
 }
 
 fn provenance(input: &ReportInput<'_>) -> Vec<String> {
@@ -423,7 +420,7 @@ fn provenance(input: &ReportInput<'_>) -> Vec<String> {
         "stages".to_owned(),
         format!("{} (keys in results.csv)", stages.len()),
     );
-    pairs_of_texts("Provenance", ["what", "which"], &map)
+    pairs_of_texts(["what", "which"], &map)
 }
 
 fn list(lines: &[String]) -> String {

@@ -35,6 +35,8 @@ impl fmt::Display for Pair {
 /// What stands in one place of a table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Entry<'a> {
+    /// The cell of the result set it is.
+    pub cell: &'a Cell,
     /// The values over seeds.
     pub summary: &'a Summary,
     /// Whether the value does not depend on K and is repeated in every column.
@@ -177,7 +179,7 @@ impl View {
         k: Option<u64>,
     ) -> Option<Entry<'_>> {
         let find = |train: &str, k: Option<u64>| {
-            self.summaries.get(&Cell {
+            self.summaries.get_key_value(&Cell {
                 experiment: self.experiment.clone(),
                 train_domain: train.to_owned(),
                 test_domain: pair.test.clone(),
@@ -190,9 +192,13 @@ impl View {
         [pair.train.as_str(), UNTRAINED]
             .into_iter()
             .find_map(|train| {
-                let exact = find(train, k).map(|summary| (summary, false));
-                let found = exact.or_else(|| find(train, None).map(|summary| (summary, true)));
-                found.map(|(summary, repeated)| Entry { summary, repeated })
+                let exact = find(train, k).map(|found| (found, false));
+                let found = exact.or_else(|| find(train, None).map(|found| (found, true)));
+                found.map(|((cell, summary), repeated)| Entry {
+                    cell,
+                    summary,
+                    repeated,
+                })
             })
     }
 

@@ -3,32 +3,51 @@
 //! A file whose bytes would be the same is not touched, so neither git nor a build tool that
 //! looks at modification times sees a change where there is none.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::details::Details;
 use super::error::ReportError;
-use super::figure::{self, Drawing, FIGURES, Figure};
+use super::figure::{self, Drawing, FIGURES, Figure, FigureChart};
+use super::html;
 use super::input::ReportInput;
-use super::page::{self, PlacedFigure};
-use super::table::{self, TABLES, Table};
+use super::page;
+use super::part::Declared;
+use super::record::{self, ReportRecord};
+use super::table::{self, TABLES, Table, TableBlock};
 use crate::results::comparison;
 
 /// Which tables and figures a report has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Selection {
-    tables: Vec<&'static Table>,
-    figures: Vec<&'static Figure>,
+    /// The tables, in the order of the page.
+    pub tables: Vec<Declared<Table>>,
+    /// The figures, in the order of the page.
+    pub figures: Vec<Declared<Figure>>,
 }
 
 impl Selection {
-    /// Everything there is.
+    /// Everything there is and has something to show.
     #[must_use]
     pub fn all() -> Self {
-        Self {
-            tables: TABLES.iter().collect(),
-            figures: FIGURES.iter().collect(),
-        }
+        let mut all = Self {
+            tables: TABLES
+                .iter()
+                .filter(|table| table.by_default)
+                .map(|table| Declared::plain(table.name, table))
+                .collect(),
+            figures: FIGURES
+                .iter()
+                .map(|figure| Declared::plain(figure.name, figure))
+                .collect(),
+        };
+        all.tables.iter_mut().for_each(|table| table.asked = false);
+        all.figures
+            .iter_mut()
+            .for_each(|figure| figure.asked = false);
+        all
     }
 
     /// The tables and figures of these names, in this order.
@@ -36,107 +55,223 @@ impl Selection {
     /// # Errors
     /// [`ReportError::Unknown`] for a name that is not in the registries.
     pub fn named<S: AsRef<str>>(tables: &[S], figures: &[S]) -> Result<Self, ReportError> {
+        let table = |name: &S| {
+            let name = name.as_ref();
+            table::find(name).map(|table| Declared::plain(name, table))
+        };
+        let figure = |name: &S| {
+            let name = name.as_ref();
+            figure::find(name).map(|figure| Declared::plain(name, figure))
+        };
         Ok(Self {
-            tables: tables
-                .iter()
-                .map(|name| table::find(name.as_ref()))
-                .collect::<Result<_, _>>()?,
-            figures: figures
-                .iter()
-                .map(|name| figure::find(name.as_ref()))
-                .collect::<Result<_, _>>()?,
+            tables: tables.iter().map(table).collect::<Result<_, _>>()?,
+            figures: figures.iter().map(figure).collect::<Result<_, _>>()?,
         })
     }
 }
 
-/// Writes `results.csv`, `provenance.json` and `comparisons.csv` where there are any, a `.md`, a `.tex` and a `.csv` for
-/// each table, a `.png` and a `.svg` for each figure, and
-/// `report.md`; gives the paths of all of them, changed or not.
-///
-/// A figure that has nothing to show does not stop the rest: the page says why it is not there,
-/// and files of that figure from an earlier report are removed, since they would show other
-/// results than the page beside them.
+/// A table as it is written.
+#[derive(Debug, Clone)]
+pub struct MadeTable {
+    /// The stem of its files.
+    pub name: String,
+    /// What stands over it.
+    pub title: String,
+    /// What it shows, in one sentence.
+    pub summary: &'static str,
+    /// Markdown without a title.
+    pub markdown: String,
+    /// LaTeX.
+    pub latex: String,
+    /// CSV.
+    pub csv: String,
+    /// The same, place by place, for the page one can point at.
+    pub blocks: Vec<TableBlock>,
+}
+
+/// A figure as it is written.
+#[derive(Debug, Clone)]
+pub struct MadeFigure {
+    /// The stem of its files.
+    pub name: String,
+    /// What it shows, in one sentence.
+    pub summary: &'static str,
+    /// The figure in its three forms, or why there is none.
+    pub drawn: Result<(FigureChart, Drawing), String>,
+}
+
+/// All tables and figures of an input.
 ///
 /// # Errors
-/// [`ReportError::Unwritable`] if the folder cannot be made or written to,
 /// [`ReportError::Drawing`] if drawing itself fails.
+pub fn make(
+    input: &ReportInput<'_>,
+    selection: &Selection,
+) -> Result<(Vec<MadeTable>, Vec<MadeFigure>), ReportError> {
+    let mut tables = Vec::new();
+    for declared in &selection.tables {
+        let table = declared.of;
+        tables.push(declared.with(input, |input| {
+            MadeTable {
+                name: declared.name.clone(),
+                title: declared
+                    .title
+                    .clone()
+                    .unwrap_or_else(|| format!("{}: {}", input.experiment, declared.name)),
+                summary: table.summary,
+                markdown: (table.render)(input),
+                latex: (table.latex)(input),
+                csv: (table.csv)(input),
+                blocks: (table.blocks)(input),
+            }
+        }));
+    }
+    let mut figures = Vec::new();
+    for declared in &selection.figures {
+        let drawn = declared.with(input, |input| {
+            let chart = declared.of.chart(input)?;
+            let drawing = declared.of.draw_chart(&chart)?;
+            Ok((chart, drawing))
+        });
+        let drawn = match drawn {
+            Ok(drawn) => Ok(drawn),
+            Err(ReportError::NothingToDraw { .. }) if !declared.asked => continue,
+            Err(ReportError::NothingToDraw { missing, .. }) => Err(missing),
+            Err(error) => return Err(error),
+        };
+        figures.push(MadeFigure {
+            name: declared.name.clone(),
+            summary: declared.of.summary,
+            drawn,
+        });
+    }
+    Ok((tables, figures))
+}
+
+/// The files of a report, and those that must not stand beside them.
+#[derive(Debug, Clone, Default)]
+pub struct Files {
+    /// Names and contents, in the order they are written: where the page stands, all it links to
+    /// stands.
+    pub written: Vec<(String, Vec<u8>)>,
+    /// Names of files that would show other results than the page beside them.
+    pub gone: BTreeSet<String>,
+}
+
+/// Makes `results.csv`, `report.json`, `provenance.json` and `comparisons.csv` where there are any,
+/// a `.md`, a `.tex` and a `.csv` for each table, a `.png` and a `.svg` for each figure,
+/// `report.md`, and with `details` `report.html`.
+///
+/// # Errors
+/// [`ReportError::Drawing`] if drawing itself fails, [`ReportError::Page`] if the page does.
+pub fn files_of(
+    input: &ReportInput<'_>,
+    selection: &Selection,
+    details: Option<&Details>,
+) -> Result<Files, ReportError> {
+    let (tables, figures) = make(input, selection)?;
+    let page = page::render(input, &tables, &figures);
+    let html = details
+        .map(|details| html::render(input, &tables, &figures, details))
+        .transpose()?;
+    let mut files = Files::default();
+    let mut add = |name: String, bytes: Vec<u8>| files.written.push((name, bytes));
+    add(
+        "results.csv".to_owned(),
+        input.results.to_csv().into_bytes(),
+    );
+    let record = ReportRecord::of(input, selection);
+    add(record::FILE.to_owned(), record.to_json().into_bytes());
+    if let Some(record) = &input.record {
+        add("provenance.json".to_owned(), record.to_json().into_bytes());
+    }
+    if !input.comparisons.is_empty() {
+        let text = comparison::to_csv(&input.comparisons);
+        add("comparisons.csv".to_owned(), text.into_bytes());
+    }
+    for table in tables {
+        let text = format!("# {}\n\n{}", table.title, table.markdown);
+        add(format!("{}.md", table.name), text.into_bytes());
+        add(format!("{}.tex", table.name), table.latex.into_bytes());
+        add(format!("{}.csv", table.name), table.csv.into_bytes());
+    }
+    for figure in figures {
+        if let Ok((_, drawing)) = figure.drawn {
+            add(format!("{}.png", figure.name), drawing.png);
+            add(format!("{}.svg", figure.name), drawing.svg.into_bytes());
+        }
+    }
+    add("report.md".to_owned(), page.into_bytes());
+    if let Some(html) = html {
+        add("report.html".to_owned(), html.into_bytes());
+    }
+    let tables = TABLES.iter().map(|table| table.name);
+    let tables = tables.chain(selection.tables.iter().map(|table| table.name.as_str()));
+    for name in tables {
+        files
+            .gone
+            .extend(["md", "tex", "csv"].map(|end| format!("{name}.{end}")));
+    }
+    let figures = FIGURES.iter().map(|figure| figure.name);
+    let figures = figures.chain(selection.figures.iter().map(|figure| figure.name.as_str()));
+    for name in figures {
+        files
+            .gone
+            .extend(["png", "svg"].map(|end| format!("{name}.{end}")));
+    }
+    files.gone.insert("comparisons.csv".to_owned());
+    files.gone.insert("report.html".to_owned());
+    for (name, _) in &files.written {
+        files.gone.remove(name);
+    }
+    Ok(files)
+}
+
+/// Writes the files of a report, see [`files_of`]; gives the paths of all of them, changed or not.
+///
+/// A figure that has nothing to show does not stop the rest: the page says why it is not there,
+/// and its files of an earlier report are removed, since they would show other results than the
+/// page beside them. So are those of tables and figures that an earlier report had and this one
+/// has not.
+///
+/// # Errors
+/// [`ReportError::Unwritable`] if the folder cannot be made or written to, and those of
+/// [`files_of`], which leave the old report as it was.
 pub fn write_all(
     folder: &Path,
     input: &ReportInput<'_>,
     selection: &Selection,
+    details: Option<&Details>,
 ) -> Result<Vec<PathBuf>, ReportError> {
-    // Everything is made before the first file is written, so an error here leaves the old
-    // report as it was.
-    let mut drawings: Vec<(&'static Figure, Result<Drawing, String>)> = Vec::new();
-    for &figure in &selection.figures {
-        match (figure.draw)(input) {
-            Ok(drawing) => drawings.push((figure, Ok(drawing))),
-            Err(ReportError::NothingToDraw { missing, .. }) => {
-                drawings.push((figure, Err(missing)));
-            }
-            Err(error) => return Err(error),
-        }
+    let mut files = files_of(input, selection, details)?;
+    files.gone.extend(ReportRecord::files_in(folder));
+    for (name, _) in &files.written {
+        files.gone.remove(name);
     }
-    let placed: Vec<PlacedFigure<'_>> = drawings
-        .iter()
-        .map(|(figure, drawing)| PlacedFigure {
-            figure,
-            not_drawn: drawing.as_ref().err().map(String::as_str),
-        })
-        .collect();
-    let page = page::render(input, &selection.tables, &placed);
-
     fs::create_dir_all(folder).map_err(unwritable("create", folder, "."))?;
-    let mut files: Vec<(String, Vec<u8>)> = vec![(
-        "results.csv".to_owned(),
-        input.results.to_csv().into_bytes(),
-    )];
-    if let Some(record) = &input.record {
-        files.push(("provenance.json".to_owned(), record.to_json().into_bytes()));
+    for name in files.gone {
+        remove(folder, &name)?;
     }
-    if input.comparisons.is_empty() {
-        remove(folder, "comparisons.csv")?;
-    } else {
-        let text = comparison::to_csv(&input.comparisons);
-        files.push(("comparisons.csv".to_owned(), text.into_bytes()));
-    }
-    for table in &selection.tables {
-        let title = format!("# {}: {}\n\n", input.experiment, table.name);
-        let text = title + &(table.render)(input);
-        files.push((format!("{}.md", table.name), text.into_bytes()));
-        files.push((
-            format!("{}.tex", table.name),
-            (table.latex)(input).into_bytes(),
-        ));
-        files.push((
-            format!("{}.csv", table.name),
-            (table.csv)(input).into_bytes(),
-        ));
-    }
-    for (figure, drawing) in drawings {
-        let names = [
-            format!("{}.png", figure.name),
-            format!("{}.svg", figure.name),
-        ];
-        match drawing {
-            Ok(drawing) => {
-                let [png, svg] = names;
-                files.push((png, drawing.png));
-                files.push((svg, drawing.svg.into_bytes()));
-            }
-            Err(_) => {
-                for name in names {
-                    remove(folder, &name)?;
-                }
-            }
-        }
-    }
-    // The page comes last: where it stands, all it links to stands.
-    files.push(("report.md".to_owned(), page.into_bytes()));
     files
+        .written
         .into_iter()
         .map(|(name, bytes)| write_one(folder, &name, &bytes))
         .collect()
+}
+
+/// Names of files in a folder that are not what the report would write, and of those that should
+/// not be there. `report.html` is left aside: it tells of times and machines too.
+#[must_use]
+pub fn stale_files(folder: &Path, files: &Files) -> Vec<String> {
+    let written = files
+        .written
+        .iter()
+        .filter(|(name, bytes)| !fs::read(folder.join(name)).is_ok_and(|old| old == *bytes))
+        .map(|(name, _)| name.clone());
+    let gone = files.gone.iter().filter(|name| folder.join(name).exists());
+    let mut stale: Vec<String> = written.chain(gone.cloned()).collect();
+    stale.retain(|name| name != "report.html");
+    stale
 }
 
 fn write_one(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, ReportError> {

@@ -39,6 +39,9 @@ pub const METHODS: &[MethodInfo] = &[
     method("dros", "DROS", Group::System),
     method("gru_bert", "GRU-BERT", Group::System),
     method("dros_bert", "DROS-BERT", Group::System),
+    method("text_davinci_002", "Text-Davinci-002", Group::System),
+    method("text_davinci_003", "Text-Davinci-003", Group::System),
+    method("chatgpt", "ChatGPT", Group::System),
     method("tallrec", "TALLRec", Group::System),
 ];
 

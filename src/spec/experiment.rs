@@ -10,9 +10,10 @@ use super::grid::{self, Grid, STANDARD_AXES};
 use super::only::{self, Selection};
 use super::overrides;
 use super::pipeline::{self, Pipeline};
+use super::report::{self, Part};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{backbone, data, expand, fidelity, files, report, text_encoder};
+use super::{backbone, data, expand, fidelity, files, text_encoder};
 use crate::base::nearest::suggestion;
 use crate::statistics::Claims;
 
@@ -40,6 +41,8 @@ pub struct Vocabulary {
     pub pipeline_methods: &'static [&'static str],
     /// Tables of a report.
     pub tables: &'static [&'static str],
+    /// Those a report has that names none.
+    pub default_tables: &'static [&'static str],
     /// Figures of a report.
     pub figures: &'static [&'static str],
     /// Checks the settings of a method that is built: the path of what is wrong, and why.
@@ -76,9 +79,9 @@ pub struct Experiment {
     /// Every fidelity key with its value.
     pub fidelity: BTreeMap<String, String>,
     /// Tables of the report.
-    pub tables: Vec<String>,
+    pub tables: Vec<Part>,
     /// Figures of the report.
-    pub figures: Vec<String>,
+    pub figures: Vec<Part>,
     /// How the report tests its claims.
     pub claims: Claims,
     /// The pipeline.

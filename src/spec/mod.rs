@@ -17,7 +17,7 @@ mod model_block;
 pub mod only;
 pub mod overrides;
 pub mod pipeline;
-mod report;
+pub mod report;
 pub mod scalar;
 pub mod schema;
 pub mod source;

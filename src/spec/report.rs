@@ -1,5 +1,7 @@
 //! The `report:` of an experiment: which tables and figures, and how claims are tested.
 
+use std::collections::BTreeMap;
+
 use super::experiment::Vocabulary;
 use super::source::Diagnostics;
 use super::yaml::{Content, Entry, Node};
@@ -12,11 +14,51 @@ const REPORT_KEYS: [&str; 3] = ["tables", "figures", "statistics"];
 /// The keys of `report: {statistics: …}`.
 const STATISTICS_KEYS: [&str; 3] = ["test", "alpha", "correction"];
 
+/// The keys of a table or figure that is written out.
+const PART_KEYS: [&str; 4] = ["kind", "name", "title", "where"];
+
+/// What `where` of a table or figure may choose by.
+pub const COLUMNS: [&str; 8] = [
+    "method", "variant", "train", "test", "domain", "k", "seed", "metric",
+];
+
+/// Files of a report that no table or figure may replace.
+const RESERVED: [&str; 4] = ["report", "results", "provenance", "comparisons"];
+
+/// A table or a figure of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name, and the stem of its files.
+    pub name: String,
+    /// Which of the program's tables or figures it is.
+    pub kind: String,
+    /// A title of its own.
+    pub title: Option<String>,
+    /// By column, the values of the rows it is made from; rows without a value there (a baseline
+    /// without K) stay. Columns that are not named choose nothing.
+    pub only: BTreeMap<String, Vec<String>>,
+    /// Whether the experiment names it. What it does not name is left out where it has nothing to
+    /// show; what it names says why it is not there.
+    pub asked: bool,
+}
+
+impl Part {
+    fn plain(kind: &str, asked: bool) -> Self {
+        Self {
+            name: kind.to_owned(),
+            kind: kind.to_owned(),
+            title: None,
+            only: BTreeMap::new(),
+            asked,
+        }
+    }
+}
+
 /// What `report:` says, after defaults.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Report {
-    pub(super) tables: Vec<String>,
-    pub(super) figures: Vec<String>,
+    pub(super) tables: Vec<Part>,
+    pub(super) figures: Vec<Part>,
     pub(super) claims: Claims,
 }
 
@@ -26,28 +68,39 @@ pub(super) fn decode(
     vocabulary: Vocabulary,
     diagnostics: &mut Diagnostics,
 ) -> Report {
-    let mut lists = [
-        ("tables", vocabulary.tables, Vec::new()),
-        ("figures", vocabulary.figures, Vec::new()),
-    ];
-    for (key, known, list) in &mut lists {
-        match node.and_then(|node| node.get(key)) {
-            None => *list = known.iter().map(|name| (*name).to_owned()).collect(),
+    let mut names: Vec<String> = RESERVED.map(str::to_owned).to_vec();
+    let mut read =
+        |key: &str, known: &[&str], default: &[&str], diagnostics: &mut Diagnostics| match node
+            .and_then(|node| node.get(key))
+        {
+            None => default
+                .iter()
+                .map(|kind| Part::plain(kind, false))
+                .collect(),
             Some(node) => {
-                for item in node.as_list().unwrap_or(std::slice::from_ref(node)) {
-                    match item.as_str() {
-                        Some(name) if known.contains(&name) => list.push(name.to_owned()),
-                        other => diagnostics.error_with_help(
-                            "spec::report",
-                            item.span,
-                            format!("{} is not one of the {key}", item.describe()),
-                            suggestion(other.unwrap_or_default(), known.iter().copied()),
-                        ),
+                let items = node.as_list().unwrap_or(std::slice::from_ref(node));
+                let mut parts = Vec::new();
+                for item in items {
+                    if let Some(part) = part(item, key, known, diagnostics) {
+                        check_name(&part.name, item, &mut names, diagnostics);
+                        parts.push(part);
                     }
                 }
+                parts
             }
-        }
-    }
+        };
+    let tables = read(
+        "tables",
+        vocabulary.tables,
+        vocabulary.default_tables,
+        diagnostics,
+    );
+    let figures = read(
+        "figures",
+        vocabulary.figures,
+        vocabulary.figures,
+        diagnostics,
+    );
     if let Some(node) = node.filter(|node| node.as_map().is_none() && !node.is_null()) {
         diagnostics.error_with_help(
             "spec::report",
@@ -58,12 +111,123 @@ pub(super) fn decode(
     }
     keys("report", node, &REPORT_KEYS, diagnostics);
     let claims = claims(node.and_then(|node| node.get("statistics")), diagnostics);
-    let [(_, _, tables), (_, _, figures)] = lists;
     Report {
         tables,
         figures,
         claims,
     }
+}
+
+/// One item of `tables:` or `figures:`: a name of the program's, or a mapping.
+fn part(item: &Node, list: &str, known: &[&str], diagnostics: &mut Diagnostics) -> Option<Part> {
+    let kind = if item.as_map().is_some() {
+        item.get("kind")
+    } else {
+        Some(item)
+    };
+    let Some(kind) = kind else {
+        diagnostics.error_with_help(
+            "spec::report",
+            item.span,
+            format!("one of the {list} has no `kind`"),
+            format!("write `kind:` and one of: {}", known.join(", ")),
+        );
+        return None;
+    };
+    let Some(name) = kind.as_str().filter(|name| known.contains(name)) else {
+        diagnostics.error_with_help(
+            "spec::report",
+            kind.span,
+            format!("{} is not one of the {list}", kind.describe()),
+            suggestion(kind.as_str().unwrap_or_default(), known.iter().copied()),
+        );
+        return None;
+    };
+    let mut part = Part::plain(name, true);
+    if item.as_map().is_none() {
+        return Some(part);
+    }
+    keys(
+        &format!("one of the {list}"),
+        Some(item),
+        &PART_KEYS,
+        diagnostics,
+    );
+    for (key, place) in [
+        ("name", &mut part.name),
+        ("title", part.title.get_or_insert_default()),
+    ] {
+        match item.get(key).map(|node| (node, node.as_str())) {
+            Some((_, Some(text))) => text.clone_into(place),
+            Some((node, None)) => diagnostics.error_with_help(
+                "spec::report",
+                node.span,
+                format!("{key} is {}, not a text", node.describe()),
+                format!("write for example `{key}: table3`"),
+            ),
+            None => {}
+        }
+    }
+    part.title = part.title.filter(|title| !title.trim().is_empty());
+    if let Some(node) = item.get("where").filter(|node| !node.is_null()) {
+        part.only = columns(node, diagnostics);
+    }
+    Some(part)
+}
+
+fn columns(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<String, Vec<String>> {
+    if node.as_map().is_none() {
+        diagnostics.error_with_help(
+            "spec::report",
+            node.span,
+            format!("where is {}, not a mapping", node.describe()),
+            "write for example `where: {k: [16, 64], method: [gru4rec, tallrec]}`",
+        );
+    }
+    keys("where", Some(node), &COLUMNS, diagnostics);
+    let mut columns = BTreeMap::new();
+    for entry in node.as_map().unwrap_or_default() {
+        let items = entry.value.as_list();
+        let items = items.unwrap_or(std::slice::from_ref(&entry.value));
+        let mut values = Vec::new();
+        for item in items {
+            match &item.content {
+                Content::Scalar(value) if !item.is_null() => values.push(value.to_string()),
+                _ => diagnostics.error_with_help(
+                    "spec::report",
+                    item.span,
+                    format!("{} is {}, not a value", entry.key, item.describe()),
+                    format!(
+                        "write one value or a list, such as `{}: [16, 64]`",
+                        entry.key
+                    ),
+                ),
+            }
+        }
+        columns.insert(entry.key.clone(), values);
+    }
+    columns
+}
+
+/// Names become files: they must be plain, and there must be one of each.
+fn check_name(name: &str, item: &Node, names: &mut Vec<String>, diagnostics: &mut Diagnostics) {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-".contains(letter);
+    if name.is_empty() || !name.chars().all(plain) {
+        diagnostics.error_with_help(
+            "spec::report",
+            item.span,
+            format!("`{name}` cannot be the name of a file"),
+            "use letters, digits, `-` and `_`",
+        );
+    } else if names.iter().any(|known| known == name) {
+        diagnostics.error_with_help(
+            "spec::report",
+            item.span,
+            format!("there is another `{name}` in the report"),
+            "give it a `name:` of its own",
+        );
+    }
+    names.push(name.to_owned());
 }
 
 fn keys(of: &str, node: Option<&Node>, known: &[&str], diagnostics: &mut Diagnostics) {

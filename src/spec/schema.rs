@@ -324,7 +324,29 @@ fn settings(methods: &[(&str, Value)], definitions: &mut Definitions) -> Value {
 }
 
 fn report(vocabulary: Vocabulary) -> Value {
-    let list = |known: &[&str]| json!({"type": "array", "items": {"enum": known}});
+    let one = json!({"type": ["string", "number"]});
+    let columns: Map<String, Value> = super::report::COLUMNS
+        .iter()
+        .map(|column| {
+            let values = json!({"anyOf": [one, {"type": "array", "items": one}]});
+            ((*column).to_owned(), values)
+        })
+        .collect();
+    let list = |known: &[&str]| {
+        let part = json!({
+            "type": "object", "additionalProperties": false, "required": ["kind"],
+            "properties": {
+                "kind": {"enum": known},
+                "name": {"type": "string", "description": "Its own name, and the stem of its files."},
+                "title": {"type": "string", "description": "A title of its own."},
+                "where": {
+                    "type": "object", "additionalProperties": false, "properties": columns,
+                    "description": "The rows it is made from, by column; a row without a value in a column stays."
+                }
+            }
+        });
+        json!({"type": "array", "items": {"anyOf": [{"enum": known}, part]}})
+    };
     let default = Claims::default();
     json!({
         "type": "object", "additionalProperties": false,
@@ -352,7 +374,7 @@ fn report(vocabulary: Vocabulary) -> Value {
                 "description": "How claims are tested."
             }
         },
-        "description": "Tables and figures (default: all), and how claims are tested.",
+        "description": "Tables and figures (default: all that have something to show), and how claims are tested.",
     })
 }
 

@@ -57,15 +57,17 @@ pub struct PredictionSource {
     pub digest: Digest,
 }
 
+/// A candidate of a choice, as `select` writes it.
 #[derive(Deserialize)]
-struct Candidate {
-    axes: BTreeMap<String, String>,
+pub(super) struct Candidate {
+    pub(super) axes: BTreeMap<String, String>,
     valid_auc: Option<f64>,
 }
 
+/// `choice.json`.
 #[derive(Deserialize)]
-struct ChoiceFile {
-    chosen: Candidate,
+pub(super) struct ChoiceFile {
+    pub(super) chosen: Candidate,
     candidates: Vec<Candidate>,
 }
 
@@ -205,7 +207,7 @@ fn predictions(study: &Study, plan: &Plan<'_>, node: NodeIndex) -> Option<Digest
 }
 
 /// The stage id without its template: `domain=movie` → `movie`.
-fn label(study: &Study, node: NodeIndex) -> String {
+pub(super) fn label(study: &Study, node: NodeIndex) -> String {
     let id = &study.graph.graph[node].id;
     match id.split_once('@') {
         Some((_, axes)) => axes
@@ -235,7 +237,7 @@ fn method_and_case(study: &Study, node: NodeIndex) -> (String, String) {
     (method, case.join(", "))
 }
 
-fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
+pub(super) fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
     match plan.verdicts[node.index()] {
         Verdict::Fresh { key } => Some(key),
         Verdict::Stale { .. } | Verdict::Waiting { .. } => None,
@@ -359,7 +361,7 @@ fn readable(study: &Study, node: NodeIndex, file: &ChoiceFile) -> Option<Choice>
     })
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
     study: &Study,
     plan: &Plan<'_>,
     node: NodeIndex,

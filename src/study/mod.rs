@@ -6,6 +6,7 @@
 
 pub mod collect;
 pub mod compare;
+pub mod details;
 pub mod publish;
 
 use std::collections::BTreeMap;
@@ -106,6 +107,12 @@ pub fn vocabulary() -> Vocabulary {
         methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
         pipeline_methods: &[LANGUAGE_MODEL],
         tables: leak(TABLES.iter().map(|table| table.name)),
+        default_tables: leak(
+            TABLES
+                .iter()
+                .filter(|table| table.by_default)
+                .map(|table| table.name),
+        ),
         figures: leak(FIGURES.iter().map(|figure| figure.name)),
         check_settings: Some(|method, settings| match recommender::find(method) {
             Ok(method) => method

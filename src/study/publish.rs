@@ -8,11 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::Collected;
 use super::compare::compare;
+use super::details::details;
 use super::{Study, StudyError};
 use crate::base::Digest;
 use crate::graph::StageNode;
-use crate::report::{ReportInput, Selection, write_all};
+use crate::plan::Plan;
+use crate::report::{Declared, Only, ReportInput, Selection, figure, table, write_all};
 use crate::results::provenance::{Provenance, StageRecord};
+use crate::spec::report::Part;
 
 /// What was written last time, from what.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -26,16 +29,20 @@ struct Stamp {
 ///
 /// # Errors
 /// If the folder cannot be written.
-pub fn publish(study: &Study, collected: Collected) -> Result<Vec<PathBuf>, StudyError> {
+pub fn publish(
+    study: &Study,
+    plan: &Plan<'_>,
+    collected: &Collected,
+) -> Result<Vec<PathBuf>, StudyError> {
     let experiment = &study.experiment;
-    let selection = Selection::named(&experiment.tables, &experiment.figures)?;
+    let selection = selection(study)?;
     let mut input = ReportInput::new(&experiment.name, &collected.results);
     experiment.description.clone_into(&mut input.description);
-    input.missing = collected.missing;
-    input.audits = collected.audits;
-    input.choices = collected.choices;
+    input.missing.clone_from(&collected.missing);
+    input.audits.clone_from(&collected.audits);
+    input.choices.clone_from(&collected.choices);
     input.fidelity.clone_from(&experiment.fidelity);
-    input.data = collected.data;
+    input.data.clone_from(&collected.data);
     input.show_paper = uses_real_data(study);
     input.provenance = provenance(study);
     input.record = Some(record(study, &collected.digests));
@@ -61,9 +68,36 @@ pub fn publish(study: &Study, collected: Collected) -> Result<Vec<PathBuf>, Stud
         return Ok(files);
     }
     input.comparisons = compare(study, &input, &collected.predictions, &folder)?;
-    let files = write_all(&folder, &input, &selection)?;
+    let details = details(study, plan, collected, &input)?;
+    let files = write_all(&folder, &input, &selection, Some(&details))?;
     remember(&stamp_path, fingerprint, &files);
     Ok(files)
+}
+
+/// The tables and figures that the experiment declares.
+fn selection(study: &Study) -> Result<Selection, StudyError> {
+    fn declared<T>(part: &Part, of: &'static T) -> Declared<T> {
+        Declared {
+            name: part.name.clone(),
+            of,
+            title: part.title.clone(),
+            only: Only(part.only.clone()),
+            asked: part.asked,
+        }
+    }
+    let experiment = &study.experiment;
+    let mut selection = Selection::default();
+    for part in &experiment.tables {
+        selection
+            .tables
+            .push(declared(part, table::find(&part.kind)?));
+    }
+    for part in &experiment.figures {
+        selection
+            .figures
+            .push(declared(part, figure::find(&part.kind)?));
+    }
+    Ok(selection)
 }
 
 /// The files of the last report, if they stand as they were written from the same input.

@@ -20,7 +20,7 @@ fn pixels(drawing: &Drawing) -> (png::OutputInfo, BTreeSet<[u8; 3]>) {
 }
 
 fn draw(input: &ReportInput<'_>) -> Drawing {
-    (FIGURES[0].draw)(input).expect("drawn")
+    FIGURES[0].draw(input).expect("drawn")
 }
 
 #[test]
@@ -58,8 +58,8 @@ fn every_figure_is_the_same_every_time() {
     let results = set();
     for figure in FIGURES {
         let input = input(&results);
-        let one = (figure.draw)(&input).expect("drawn");
-        let two = (figure.draw)(&input).expect("drawn");
+        let one = figure.draw(&input).expect("drawn");
+        let two = figure.draw(&input).expect("drawn");
         assert_eq!(one, two, "{}", figure.name);
     }
 }
@@ -101,7 +101,9 @@ fn nothing_to_draw_names_what_is_missing() {
         (&undefined, "has no defined AUC at any K on the test split"),
     ] {
         for figure in FIGURES {
-            let error = (figure.draw)(&ReportInput::new("fixture", results)).expect_err("blank");
+            let error = figure
+                .draw(&ReportInput::new("fixture", results))
+                .expect_err("blank");
             assert!(matches!(error, ReportError::NothingToDraw { .. }));
             assert!(error.to_string().contains(words), "{error}");
         }

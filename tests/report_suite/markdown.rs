@@ -1,8 +1,8 @@
 //! The words of a report: snapshots of the fixture's table and page.
 
 use crate::fixture::{input, row, rows, set};
-use runner::report::page::{self, PlacedFigure};
-use runner::report::{FIGURES, Missing, MissingReason, ReportInput, TABLES, table};
+use runner::report::page;
+use runner::report::{Missing, MissingReason, ReportInput, Selection, TABLES, make, table};
 use runner::results::ResultSet;
 use runner::statistics::Test;
 
@@ -99,13 +99,7 @@ fn a_dagger_takes_all_comparisons_and_the_note_says_how() {
 #[test]
 fn the_page_of_the_fixture() {
     let results = set();
-    let figures: Vec<PlacedFigure<'_>> = FIGURES
-        .iter()
-        .map(|figure| PlacedFigure {
-            figure,
-            not_drawn: None,
-        })
-        .collect();
+    let (_, figures) = make(&input(&results), &Selection::all()).expect("made");
     // The tables have their own snapshot.
     insta::assert_snapshot!(page::render(&input(&results), &[], &figures), @r"
     # fixture

@@ -32,7 +32,7 @@ fn a_second_write_touches_nothing_and_a_change_only_what_it_changes() {
     let folder = place.path().join("results/fixture");
     let results = set();
     let mut input = input(&results);
-    let paths = write_all(&folder, &input, &Selection::all()).expect("written");
+    let paths = write_all(&folder, &input, &Selection::all(), None).expect("written");
     let first = contents(&folder);
     let names: Vec<&str> = first.keys().map(String::as_str).collect();
     assert_eq!(
@@ -47,8 +47,11 @@ fn a_second_write_touches_nothing_and_a_change_only_what_it_changes() {
             "comparison.md",
             "comparison.tex",
             "comparisons.csv",
+            "report.json",
             "report.md",
-            "results.csv"
+            "results.csv",
+            "zero_shot.png",
+            "zero_shot.svg"
         ]
     );
     assert_eq!(paths.len(), names.len());
@@ -58,28 +61,28 @@ fn a_second_write_touches_nothing_and_a_change_only_what_it_changes() {
         let outside = place.path().to_string_lossy();
         assert!(!text.contains(outside.as_ref()), "{name} names its folder");
     }
-    write_all(&folder, &input, &Selection::all()).expect("written again");
+    write_all(&folder, &input, &Selection::all(), None).expect("written again");
     assert_eq!(contents(&folder), first);
 
     input.description.push_str(" Changed.");
-    write_all(&folder, &input, &Selection::all()).expect("written again");
+    write_all(&folder, &input, &Selection::all(), None).expect("written again");
     let second = contents(&folder);
     let changed: Vec<&str> = second
         .iter()
         .filter(|(name, file)| first.get(*name) != Some(file))
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(changed, ["report.md"]);
+    assert_eq!(changed, ["report.json", "report.md"]);
 }
 
 #[test]
 fn a_figure_without_data_is_removed_and_the_page_says_why() {
     let folder = tempfile::tempdir().expect("a folder");
     let results = set();
-    write_all(folder.path(), &input(&results), &Selection::all()).expect("written");
+    write_all(folder.path(), &input(&results), &Selection::all(), None).expect("written");
     let empty = ResultSet::default();
     let input = ReportInput::new("fixture", &empty);
-    write_all(folder.path(), &input, &Selection::all()).expect("written");
+    write_all(folder.path(), &input, &Selection::all(), None).expect("written");
     let files = contents(folder.path());
     assert!(!files.contains_key("auc_by_shots.png"));
     let page = String::from_utf8_lossy(&files["report.md"].0).into_owned();
@@ -97,7 +100,7 @@ fn an_unwritable_folder_is_named_with_what_to_do() {
     fs::write(&folder, "a file").expect("written");
     let results = set();
     let selection = Selection::named::<&str>(&[], &[]).expect("nothing");
-    let error = write_all(&folder, &input(&results), &selection).expect_err("unwritable");
+    let error = write_all(&folder, &input(&results), &selection, None).expect_err("unwritable");
     let message = error.to_string();
     assert!(message.contains("taken"), "{message}");
     assert!(message.contains("make the folder writable"), "{message}");

@@ -2,6 +2,7 @@
 
 use plotters::prelude::DrawingBackend;
 
+use super::bars::rectangle;
 use super::look::Look;
 use crate::chart::canvas::{Align, Canvas, Point, Writing};
 use crate::chart::palette::INK;
@@ -24,8 +25,30 @@ const WRITING: Writing = Writing {
 pub(super) struct LegendEntry {
     pub(super) look: Look,
     pub(super) text: String,
-    /// Whether the sample is a line; otherwise it is a hollow marker alone.
-    pub(super) line: bool,
+    pub(super) sample: Sample,
+}
+
+/// What stands before the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sample {
+    /// A line with its marker.
+    Line,
+    /// A hollow marker alone.
+    Hollow,
+    /// A piece of a bar.
+    Bar,
+    /// Nothing: there is nothing of it in the figure.
+    Nothing,
+}
+
+impl LegendEntry {
+    pub(super) fn new(look: Look, text: &str, sample: Sample) -> Self {
+        Self {
+            look,
+            text: text.to_owned(),
+            sample,
+        }
+    }
 }
 
 /// How many lines a legend takes in a width.
@@ -78,15 +101,26 @@ pub(super) fn paint<B: DrawingBackend>(
             colour,
             marker,
             dashes,
+            hatch,
         } = entry.look;
-        if entry.line {
-            let ends = [(x, y), (x + SAMPLE_WIDTH, y)];
-            canvas.line(&ends, colour, 2.6, dashes)?;
-        }
-        match marker {
-            Some(marker) if entry.line => canvas.marker(marker, middle, 7.5, colour)?,
-            Some(marker) => canvas.hollow_marker(marker, middle, 7.5, colour)?,
-            None => {}
+        match entry.sample {
+            Sample::Line => {
+                let ends = [(x, y), (x + SAMPLE_WIDTH, y)];
+                canvas.line(&ends, colour, 2.6, dashes)?;
+                if let Some(marker) = marker {
+                    canvas.marker(marker, middle, 7.5, colour)?;
+                }
+            }
+            Sample::Hollow => {
+                if let Some(marker) = marker {
+                    canvas.hollow_marker(marker, middle, 7.5, colour)?;
+                }
+            }
+            Sample::Bar => {
+                let corners = [(x + 8.0, y - 11.0), (x + SAMPLE_WIDTH - 8.0, y + 11.0)];
+                rectangle(canvas, corners, colour, hatch)?;
+            }
+            Sample::Nothing => {}
         }
         let at = (x + SAMPLE_WIDTH + GAP, y);
         canvas.text(&entry.text, at, Align::Left, WRITING)?;

@@ -1,5 +1,5 @@
-//! How a system looks in every figure: colour, marker and dashes, all three so that a figure
-//! reads without colour too.
+//! How a system looks in every figure: colour, marker and dashes, and in bars a hatching, so that a
+//! figure reads without colour too.
 //!
 //! Colours are the Okabe–Ito palette, which people with the common colour vision deficiencies
 //! can tell apart. A method keeps its look from figure to figure, whatever else is in it.
@@ -17,32 +17,77 @@ pub(super) struct Look {
     /// Yardsticks are lines without markers.
     pub(super) marker: Option<Marker>,
     pub(super) dashes: Dashes,
+    /// White lines on a bar; none for a plain one.
+    pub(super) hatch: Option<Hatch>,
+}
+
+/// Lines on a bar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hatch {
+    /// From lower left to upper right.
+    Rising,
+    /// From upper left to lower right.
+    Falling,
+    /// Both.
+    Crossed,
+    /// Level lines.
+    Level,
+}
+
+impl Look {
+    /// A line without markers.
+    pub(super) const fn line(colour: RGBColor, dashes: Dashes) -> Self {
+        Self {
+            colour,
+            marker: None,
+            dashes,
+            hatch: None,
+        }
+    }
+
+    /// A bar.
+    pub(super) const fn bar(colour: RGBColor, hatch: Option<Hatch>) -> Self {
+        Self {
+            colour,
+            marker: None,
+            dashes: &[],
+            hatch,
+        }
+    }
 }
 
 /// Methods that have a look of their own.
-const KNOWN: [(&str, RGBColor, Marker); 7] = [
-    ("gru4rec", BLUE, Marker::Circle),
-    ("caser", ORANGE, Marker::Square),
-    ("sasrec", GREEN, Marker::Up),
-    ("dros", SKY_BLUE, Marker::Diamond),
-    ("gru_bert", PURPLE, Marker::Down),
-    ("dros_bert", BLACK, Marker::Cross),
-    ("tallrec", VERMILLION, Marker::Star),
+const KNOWN: [(&str, RGBColor, Marker, Option<Hatch>); 10] = [
+    ("gru4rec", BLUE, Marker::Circle, None),
+    ("caser", ORANGE, Marker::Square, Some(Hatch::Falling)),
+    ("sasrec", GREEN, Marker::Up, Some(Hatch::Level)),
+    ("dros", SKY_BLUE, Marker::Diamond, None),
+    ("gru_bert", PURPLE, Marker::Down, Some(Hatch::Crossed)),
+    ("dros_bert", BLACK, Marker::Cross, Some(Hatch::Falling)),
+    (
+        "text_davinci_002",
+        SKY_BLUE,
+        Marker::Plus,
+        Some(Hatch::Falling),
+    ),
+    ("text_davinci_003", BLUE, Marker::Plus, Some(Hatch::Level)),
+    ("chatgpt", GREEN, Marker::Plus, Some(Hatch::Crossed)),
+    ("tallrec", VERMILLION, Marker::Star, None),
 ];
 
 /// Markers of a method's variants after the first; the colour stays the method's.
-const VARIANTS: [(&str, Marker, Dashes); 3] = [
-    ("base", Marker::Cross, &[2.0, 5.0]),
-    ("AT", Marker::Plus, &[2.0, 5.0]),
-    ("RT", Marker::Diamond, &[11.0, 5.0]),
+const VARIANTS: [(&str, Marker, Dashes, Hatch); 3] = [
+    ("base", Marker::Cross, &[2.0, 5.0], Hatch::Crossed),
+    ("AT", Marker::Plus, &[2.0, 5.0], Hatch::Rising),
+    ("RT", Marker::Diamond, &[11.0, 5.0], Hatch::Level),
 ];
 
 /// Looks of whatever has none of its own, taken in turn.
-const OTHERS: [(RGBColor, Marker, Dashes); 4] = [
-    (BLACK, Marker::Square, &[11.0, 5.0]),
-    (PURPLE, Marker::Plus, &[11.0, 5.0]),
-    (GREEN, Marker::Circle, &[4.0, 4.0]),
-    (ORANGE, Marker::Down, &[4.0, 4.0]),
+const OTHERS: [(RGBColor, Marker, Dashes, Hatch); 4] = [
+    (BLACK, Marker::Square, &[11.0, 5.0], Hatch::Level),
+    (PURPLE, Marker::Plus, &[11.0, 5.0], Hatch::Rising),
+    (GREEN, Marker::Circle, &[4.0, 4.0], Hatch::Falling),
+    (ORANGE, Marker::Down, &[4.0, 4.0], Hatch::Rising),
 ];
 
 const GREYS: [(RGBColor, Dashes); 4] = [
@@ -69,34 +114,33 @@ pub(super) fn looks(systems: &[System]) -> Vec<Look> {
                         GREYS[(2 + grey) % GREYS.len()]
                     }
                 };
-                return Look {
-                    colour,
-                    marker: None,
-                    dashes,
-                };
+                return Look::line(colour, dashes);
             }
             let known = KNOWN.iter().find(|(name, ..)| *name == system.method);
             let variant = VARIANTS
                 .iter()
                 .find(|(name, ..)| Some(*name) == system.variant.as_deref());
             match (known, variant) {
-                (Some(&(_, colour, marker)), None) => Look {
+                (Some(&(_, colour, marker, hatch)), None) => Look {
                     colour,
                     marker: Some(marker),
                     dashes: &[],
+                    hatch,
                 },
-                (Some(&(_, colour, _)), Some(&(_, marker, dashes))) => Look {
+                (Some(&(_, colour, ..)), Some(&(_, marker, dashes, hatch))) => Look {
                     colour,
                     marker: Some(marker),
                     dashes,
+                    hatch: Some(hatch),
                 },
                 (None, _) => {
-                    let (colour, marker, dashes) = OTHERS[other % OTHERS.len()];
+                    let (colour, marker, dashes, hatch) = OTHERS[other % OTHERS.len()];
                     other += 1;
                     Look {
                         colour,
                         marker: Some(marker),
                         dashes,
+                        hatch: Some(hatch),
                     }
                 }
             }

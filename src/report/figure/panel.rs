@@ -1,7 +1,8 @@
-//! One panel of a chart over K: frame, ticks, grid, and places for values.
+//! One panel of a chart: frame, ticks, grid, and places for values.
 
 use plotters::prelude::DrawingBackend;
 
+use super::chart::Tick;
 use crate::chart::canvas::{Align, Canvas, Point, Writing};
 use crate::chart::palette::{GRID, INK};
 
@@ -43,22 +44,48 @@ impl ValueAxis {
     }
 }
 
+/// A tick at each K and nowhere else, on a logarithmic axis.
+pub(super) fn shot_ticks(shots: &[u64]) -> Vec<Tick> {
+    let axis = ShotAxis::new(shots.to_vec());
+    axis.shots
+        .iter()
+        .map(|&k| Tick {
+            label: k.to_string(),
+            share: axis.share(k),
+        })
+        .collect()
+}
+
+/// Ticks at even distances, in the middle of their part of the axis.
+pub(super) fn even_ticks(labels: impl Iterator<Item = String>) -> Vec<Tick> {
+    let labels: Vec<String> = labels.collect();
+    let last = labels.len().saturating_sub(1);
+    labels
+        .into_iter()
+        .enumerate()
+        .map(|(index, label)| Tick {
+            label,
+            share: if last == 0 {
+                0.5
+            } else {
+                index as f64 / last as f64
+            },
+        })
+        .collect()
+}
+
 /// The K values of an x axis, on a logarithm to base 2.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct ShotAxis {
+struct ShotAxis {
     shots: Vec<u64>,
 }
 
 impl ShotAxis {
     /// An axis with a tick at each of these and nowhere else.
-    pub(super) fn new(mut shots: Vec<u64>) -> Self {
+    fn new(mut shots: Vec<u64>) -> Self {
         shots.sort_unstable();
         shots.dedup();
         Self { shots }
-    }
-
-    pub(super) fn shots(&self) -> &[u64] {
-        &self.shots
     }
 
     /// Octaves; 0 has no logarithm and stands one octave before the smallest other K.
@@ -84,14 +111,6 @@ impl ShotAxis {
             0.5
         }
     }
-
-    /// The smallest distance of two ticks, as a share of the distance of first and last.
-    pub(super) fn closest(&self) -> f64 {
-        self.shots
-            .windows(2)
-            .map(|pair| self.share(pair[1]) - self.share(pair[0]))
-            .fold(1.0, f64::min)
-    }
 }
 
 /// A panel: where it is on the canvas and what its axes are.
@@ -103,22 +122,45 @@ pub(super) struct PanelFrame {
     pub(super) right: f64,
     pub(super) bottom: f64,
     pub(super) values: ValueAxis,
-    pub(super) shots: ShotAxis,
+    pub(super) ticks: Vec<Tick>,
+    /// Whether a line of the grid stands at each tick; bars stand there themselves.
+    pub(super) ticks_are_lines: bool,
 }
 
-/// From the frame to the first and the last tick, as a share of the width.
+/// From the frame to the first and the last tick of lines, as a share of the width.
 const SIDE: f64 = 0.11;
 
 impl PanelFrame {
-    /// The place of K on the canvas.
-    pub(super) fn x(&self, k: u64) -> f64 {
-        let width = self.right - self.left;
-        self.left + width * (SIDE + self.shots.share(k) * (1.0 - 2.0 * SIDE))
+    /// From the frame to the first and the last tick: groups of bars share the width evenly.
+    fn side(&self) -> f64 {
+        if self.ticks_are_lines {
+            SIDE
+        } else {
+            0.5 / self.ticks.len().max(1) as f64
+        }
     }
 
-    /// The smallest distance of two ticks in logical pixels.
+    /// The place of a tick on the canvas.
+    pub(super) fn x(&self, tick: usize) -> f64 {
+        let width = self.right - self.left;
+        let share = self.ticks.get(tick).map_or(0.5, |tick| tick.share);
+        let side = self.side();
+        self.left + width * (side + share * (1.0 - 2.0 * side))
+    }
+
+    /// The smallest distance of two ticks in logical pixels; of a single one, what it has for
+    /// itself.
     pub(super) fn tick_distance(&self) -> f64 {
-        (self.right - self.left) * (1.0 - 2.0 * SIDE) * self.shots.closest()
+        let width = self.right - self.left;
+        let closest = self
+            .ticks
+            .windows(2)
+            .map(|pair| pair[1].share - pair[0].share)
+            .fold(1.0, f64::min);
+        if self.ticks.len() < 2 && !self.ticks_are_lines {
+            return width;
+        }
+        width * (1.0 - 2.0 * self.side()) * closest
     }
 
     /// The place of a value on the canvas.
@@ -137,6 +179,7 @@ impl PanelFrame {
         &self,
         canvas: &Canvas<B>,
         title: &str,
+        x_label: &str,
         y_label: Option<&str>,
     ) -> Result<(), String> {
         let writing = |size, bold, colour| Writing { size, bold, colour };
@@ -148,12 +191,14 @@ impl PanelFrame {
             let label = self.values.label(value);
             canvas.text(&label, (self.left - 13.0, y), Align::Right, tick_text)?;
         }
-        for &k in self.shots.shots() {
-            let x = self.x(k);
-            canvas.line(&[(x, self.top), (x, self.bottom)], GRID, 1.0, &[])?;
-            canvas.line(&[(x, self.bottom), (x, self.bottom + 7.0)], INK, 1.4, &[])?;
+        for (index, tick) in self.ticks.iter().enumerate() {
+            let x = self.x(index);
+            if self.ticks_are_lines {
+                canvas.line(&[(x, self.top), (x, self.bottom)], GRID, 1.0, &[])?;
+                canvas.line(&[(x, self.bottom), (x, self.bottom + 7.0)], INK, 1.4, &[])?;
+            }
             let at = (x, self.bottom + 24.0);
-            canvas.text(&k.to_string(), at, Align::Centre, tick_text)?;
+            canvas.text(&tick.label, at, Align::Centre, tick_text)?;
         }
         let corners = [
             (self.left, self.top),
@@ -169,7 +214,7 @@ impl PanelFrame {
             writing(26.0, true, INK),
         )?;
         canvas.text(
-            "training samples K (logarithmic scale)",
+            x_label,
             (middle, self.bottom + 60.0),
             Align::Centre,
             writing(23.0, false, INK),
@@ -198,9 +243,11 @@ mod tests {
     #[test]
     fn shots_stand_in_octaves() {
         let axis = ShotAxis::new(vec![256, 16, 64, 16]);
-        assert_eq!(axis.shots(), [16, 64, 256]);
+        assert_eq!(axis.shots, [16, 64, 256]);
         assert!((axis.share(64) - 0.5).abs() < 1e-12);
-        assert!((axis.closest() - 0.5).abs() < 1e-12);
+        let ticks = shot_ticks(&[16, 64, 256]);
+        assert_eq!(ticks[2].label, "256");
+        assert!((ticks[2].share - 1.0).abs() < 1e-12);
         assert!((ShotAxis::new(vec![64]).share(64) - 0.5).abs() < 1e-12);
         assert!((ShotAxis::new(vec![0, 1, 2]).share(1) - 0.5).abs() < 1e-12);
     }

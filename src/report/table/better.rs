@@ -20,9 +20,11 @@ pub(super) const TABLE: Table = Table {
     name: "better",
     summary: "which is better, and how sure that is: the last system against the best other \
               system, the best trivial baseline and guessing, over seeds and over users",
+    by_default: true,
     render,
     latex: as_latex,
     csv: as_csv,
+    blocks: |_| Vec::new(),
 };
 
 /// The tests of one line: the one over seeds that the experiment chose, or else the default, and
@@ -252,17 +254,23 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             }
             table.push(row);
         }
-        let caption = format!(
-            "{}: {} against others, difference of AUC × 100 with its 95 % interval. {}",
-            section.pair,
-            section.subject,
-            how(input, &section)
-                .iter()
-                .map(|note| latex::sentence(note))
-                .collect::<Vec<_>>()
-                .join(" ")
+        let title = input.title.iter().map(|title| format!("{title}. "));
+        let caption = title.collect::<String>()
+            + &format!(
+                "{}: {} against others, difference of AUC × 100 with its 95 % interval. {}",
+                section.pair,
+                section.subject,
+                how(input, &section)
+                    .iter()
+                    .map(|note| latex::sentence(note))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            );
+        let label = latex::label(
+            input,
+            TABLE.name,
+            &[&section.pair.train, &section.pair.test],
         );
-        let label = format!("tab:better-{}-{}", section.pair.train, section.pair.test);
         tables.push(latex::table(&table, &[0], &caption, &label));
     }
     if tables.is_empty() {

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use super::block::{Block, Place, Rank};
-use super::{Table, latex};
+use super::{BlockPlace, BlockRow, Table, TableBlock, latex};
 use crate::report::input::{MissingReason, ReportInput};
 use crate::report::markdown::{MarkdownTable, one_line};
 use crate::report::paper;
@@ -24,9 +24,11 @@ pub(super) const TABLE: Table = Table {
     name: "comparison",
     summary: "every system at every K on the test split, per train and test domain, with trivial \
               baselines and the paper's values",
+    by_default: true,
     render,
     latex: as_latex,
     csv: as_csv,
+    blocks,
 };
 
 fn render(input: &ReportInput<'_>) -> String {
@@ -123,6 +125,7 @@ fn text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
         Rank::Second => ["<u>", "</u>"],
         Rank::Other => ["", ""],
     };
+    let paper = of_paper(block, &place);
     let ours = in_words(
         block,
         &place,
@@ -131,17 +134,69 @@ fn text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
         " ± ",
         if place.dagger { "†" } else { "" },
     );
-    match place.paper {
-        None => ours,
-        Some(reported) => {
-            let dagger = if reported.dagger { "†" } else { "" };
-            let value = format!("{:.2}{dagger}", reported.auc_percent);
-            let distance = to_paper(block, &place)
-                .map(|distance| format!(", {distance:+.2}"))
-                .unwrap_or_default();
-            format!("{ours} (paper {value}{distance})")
+    if paper.is_empty() {
+        ours
+    } else {
+        format!("{ours} ({paper})")
+    }
+}
+
+/// `paper 49.07†, +2.10`, or nothing.
+pub(super) fn of_paper(block: &Block<'_>, place: &Place<'_>) -> String {
+    let Some(reported) = place.paper else {
+        return String::new();
+    };
+    let dagger = if reported.dagger { "†" } else { "" };
+    let distance = to_paper(block, place)
+        .map(|distance| format!(", {distance:+.2}"))
+        .unwrap_or_default();
+    format!("paper {:.2}{dagger}{distance}", reported.auc_percent)
+}
+
+/// A place for the page one can point at.
+pub(super) fn block_place(block: &Block<'_>, system: &System, k: Option<u64>) -> BlockPlace {
+    let place = block.place(system, k);
+    BlockPlace {
+        text: in_words(block, &place, k, ["", ""], " ± ", ""),
+        value: place.entry.and_then(|entry| entry.summary.mean()),
+        mark: match place.rank {
+            Rank::Best => "best",
+            Rank::Second => "second",
+            Rank::Other => "",
+        },
+        dagger: place.dagger,
+        paper: of_paper(block, &place),
+        cell: place.entry.map(|entry| entry.cell.clone()),
+    }
+}
+
+fn blocks(input: &ReportInput<'_>) -> Vec<TableBlock> {
+    let view = View::new(input, "test");
+    let mut blocks = Vec::new();
+    for pair in view.pairs() {
+        for name in view.metrics() {
+            let block = Block::new(input, &view, &pair, &name);
+            let rows = block.systems.iter().map(|system| BlockRow {
+                name: system.to_string(),
+                trivial: system.group() == Group::Trivial,
+                places: block
+                    .shots
+                    .iter()
+                    .map(|&k| block_place(&block, system, k))
+                    .collect(),
+            });
+            blocks.push(TableBlock {
+                title: format!("{pair}: {}", block.style.heading(&name)),
+                about: block.what_it_is(),
+                notes: block.notes(),
+                higher_is_better: block.style.higher_is_better,
+                corner: "system".to_owned(),
+                columns: block.shots.iter().map(|&k| words::shots(k)).collect(),
+                rows: rows.collect(),
+            });
         }
     }
+    blocks
 }
 
 /// Our mean less the paper's value, in its unit of AUC × 100.
@@ -153,7 +208,7 @@ fn to_paper(block: &Block<'_>, place: &Place<'_>) -> Option<f64> {
 }
 
 /// Mean, spread and how many seeds lack, between marks.
-fn in_words(
+pub(super) fn in_words(
     block: &Block<'_>,
     place: &Place<'_>,
     k: Option<u64>,
@@ -210,13 +265,18 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             if trivial > 0 && trivial + 1 < rows.len() {
                 rules.push(trivial);
             }
-            let mut caption = vec![format!("{pair}. {}", block.what_it_is())];
+            let mut caption: Vec<String> = input
+                .title
+                .iter()
+                .map(|title| format!("{title}."))
+                .collect();
+            caption.push(format!("{pair}. {}", block.what_it_is()));
             caption.extend(block.notes().iter().map(|note| latex::sentence(note)));
             tables.push(latex::table(
                 &rows,
                 &rules,
                 &caption.join(" "),
-                &format!("tab:comparison-{}-{}-{name}", pair.train, pair.test),
+                &latex::label(input, TABLE.name, &[&pair.train, &pair.test, &name]),
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! LaTeX tables with booktabs.
 
+use crate::report::input::ReportInput;
+
 /// What a document needs to have in its preamble.
 pub(super) const HEAD: &str = "% In the preamble: \\usepackage{booktabs}\n";
 
@@ -21,6 +23,21 @@ pub(super) fn table(rows: &[Vec<String>], rules: &[usize], caption: &str, label:
     }
     text.push_str("    \\bottomrule\n  \\end{tabular}\n\\end{table}\n");
     text
+}
+
+/// The label of a table: its name and what tells its pieces apart.
+pub(super) fn label(input: &ReportInput<'_>, table: &str, pieces: &[&str]) -> String {
+    let name = if input.part.is_empty() {
+        table
+    } else {
+        &input.part
+    };
+    let mut label = format!("tab:{name}");
+    for piece in pieces {
+        label.push('-');
+        label.push_str(piece);
+    }
+    label
 }
 
 /// A note as a sentence of a caption.
