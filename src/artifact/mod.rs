@@ -14,6 +14,7 @@
 //! | `files.json` | [`files`] | digests of the user's files by size and time |
 //! | `quarantine/` | [`Store::quarantine`] | artifacts whose bytes no longer match |
 
+mod environment;
 pub mod files;
 pub mod latest;
 pub mod lock;

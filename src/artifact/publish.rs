@@ -10,11 +10,11 @@
 //!   before the manifest, folders included; a shorter one takes less time to run again than many
 //!   of them would spend waiting for the disk.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::environment::environment;
 use super::manifest::{FORMAT, KeyMaterial, Manifest, OutputRecord};
 use super::store::{ArtifactState, Store, StoreError, io_error};
 use super::tree;
@@ -67,11 +67,7 @@ impl Store {
             outputs: records,
             wall_s,
             made_at_ms: clock::unix_milliseconds(),
-            environment: BTreeMap::from([
-                ("runner".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
-                ("system".to_owned(), std::env::consts::OS.to_owned()),
-                ("processor".to_owned(), std::env::consts::ARCH.to_owned()),
-            ]),
+            environment: environment(),
         };
         self.write_manifest(&manifest, flush)?;
         Ok(manifest)

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::arguments::Global;
 use super::{CliError, Exit, output};
 use crate::diff::{Outcome, ResultDiff, Side, SourceError, compare, show};
+use crate::report::html::document;
 use crate::spec::{Experiment, Request};
 use crate::study::{StudyError, vocabulary};
 
@@ -38,6 +39,8 @@ enum Format {
     Markdown,
     /// JSON for programs.
     Json,
+    /// A page for a browser.
+    Html,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,6 +68,10 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     let diff = compare(&old, &new, arguments.alpha);
     match arguments.format {
         Format::Json => output::json(&diff)?,
+        Format::Html => {
+            let page = document("runner diff", &show::markdown(&diff));
+            output::write(page.as_bytes())?;
+        }
         Format::Terminal | Format::Markdown => output::write(show::markdown(&diff).as_bytes())?,
     }
     Ok(if fails(&diff, arguments.fail_on) {

@@ -68,32 +68,45 @@ wide! {
         let all = rows.zip(products).zip(gates.chunks_exact_mut(4 * hidden));
         for (((after, before), (projected, recurrent)), gates) in all {
             for at in (0..hidden).step_by(LANES) {
-                let inputs = |part| load(projected, part, hidden, at);
-                let states = |part| load(recurrent, part, hidden, at);
-                let [input_biases, state_biases] =
-                    biases.map(|bias| [0, 1, 2].map(|part| load(bias, part, hidden, at)));
-                let mut opened = [[0.0; LANES]; 2];
-                for (gate, opened) in opened.iter_mut().enumerate() {
-                    let (inputs, states) = (inputs(gate), states(gate));
-                    for lane in 0..LANES {
-                        let input = inputs[lane] + input_biases[gate][lane];
-                        let state = states[lane] + state_biases[gate][lane];
-                        opened[lane] = sigmoid(input + state);
-                    }
+                // Written out: of arrays of blocks the compiler makes copies through memory.
+                let [input_bias, state_bias] = biases;
+                let inputs = load(projected, 0, hidden, at);
+                let states = load(recurrent, 0, hidden, at);
+                let input_biases = load(input_bias, 0, hidden, at);
+                let state_biases = load(state_bias, 0, hidden, at);
+                let mut reset = [0.0; LANES];
+                for lane in 0..LANES {
+                    let input = inputs[lane] + input_biases[lane];
+                    let state = states[lane] + state_biases[lane];
+                    reset[lane] = sigmoid(input + state);
                 }
-                let [reset, update] = opened;
-                let (inputs, states, old) = (inputs(2), states(2), load(before, 0, hidden, at));
+                store(gates, 0, hidden, at, &reset);
+                let inputs = load(projected, 1, hidden, at);
+                let states = load(recurrent, 1, hidden, at);
+                let input_biases = load(input_bias, 1, hidden, at);
+                let state_biases = load(state_bias, 1, hidden, at);
+                let mut update = [0.0; LANES];
+                for lane in 0..LANES {
+                    let input = inputs[lane] + input_biases[lane];
+                    let state = states[lane] + state_biases[lane];
+                    update[lane] = sigmoid(input + state);
+                }
+                store(gates, 1, hidden, at, &update);
+                let inputs = load(projected, 2, hidden, at);
+                let states = load(recurrent, 2, hidden, at);
+                let input_biases = load(input_bias, 2, hidden, at);
+                let state_biases = load(state_bias, 2, hidden, at);
+                let old = load(before, 0, hidden, at);
                 let (mut inner, mut candidate, mut new) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
                 for lane in 0..LANES {
-                    inner[lane] = states[lane] + state_biases[2][lane];
-                    let input = inputs[lane] + input_biases[2][lane];
+                    inner[lane] = states[lane] + state_biases[lane];
+                    let input = inputs[lane] + input_biases[lane];
                     candidate[lane] = tanh(input + reset[lane] * inner[lane]);
                     new[lane] = (1.0 - update[lane]) * candidate[lane] + update[lane] * old[lane];
                 }
+                store(gates, 2, hidden, at, &candidate);
+                store(gates, 3, hidden, at, &inner);
                 store(after, 0, hidden, at, &new);
-                for (part, block) in [reset, update, candidate, inner].iter().enumerate() {
-                    store(gates, part, hidden, at, block);
-                }
             }
         }
     }
@@ -124,8 +137,10 @@ wide! {
         let all = rows.zip(gradients).zip(gates.chunks_exact(4 * hidden));
         for (((state, before), (for_projected, for_recurrent)), gates) in all {
             for at in (0..hidden).step_by(LANES) {
-                let [reset, update, candidate, inner] =
-                    [0, 1, 2, 3].map(|part| load(gates, part, hidden, at));
+                let reset = load(gates, 0, hidden, at);
+                let update = load(gates, 1, hidden, at);
+                let candidate = load(gates, 2, hidden, at);
+                let inner = load(gates, 3, hidden, at);
                 let (incoming, old) = (load(state, 0, hidden, at), load(before, 0, hidden, at));
                 let [mut for_r, mut for_z, mut for_n, mut again_n, mut outgoing] =
                     [[0.0; LANES]; 5];
@@ -138,12 +153,12 @@ wide! {
                     again_n[lane] = for_n[lane] * r;
                 }
                 store(state, 0, hidden, at, &outgoing);
-                for (part, block) in [for_r, for_z, for_n].iter().enumerate() {
-                    store(for_projected, part, hidden, at, block);
-                }
-                for (part, block) in [for_r, for_z, again_n].iter().enumerate() {
-                    store(for_recurrent, part, hidden, at, block);
-                }
+                store(for_projected, 0, hidden, at, &for_r);
+                store(for_projected, 1, hidden, at, &for_z);
+                store(for_projected, 2, hidden, at, &for_n);
+                store(for_recurrent, 0, hidden, at, &for_r);
+                store(for_recurrent, 1, hidden, at, &for_z);
+                store(for_recurrent, 2, hidden, at, &again_n);
             }
         }
     }

@@ -13,8 +13,6 @@ pub struct Details {
     pub curves: Vec<Curve>,
     /// Rows on which systems disagree.
     pub disagreements: Vec<Disagreement>,
-    /// What to know before believing anything: rows that do not belong together.
-    pub guards: Vec<String>,
 }
 
 /// A stage that ran.

@@ -68,7 +68,7 @@ pub fn render(
         "description": input.description.trim(),
         "complete": complete(input),
         "summary_html": html_of(&page::summary(input).join("\n\n")),
-        "guards": details.guards,
+        "guards": input.guards,
         "tables": tables.iter().map(|table| table_json(table, &cells)).collect::<Vec<_>>(),
         "figures": figures.iter().map(figure_json).collect::<Vec<_>>(),
         "curves": details.curves.iter().map(|curve| &curve.title).collect::<Vec<_>>(),
@@ -79,6 +79,19 @@ pub fn render(
         "data_json": data,
     })));
     page.map_err(|error| ReportError::page(&error))
+}
+
+/// Markdown as a page of its own, in the same style.
+#[must_use]
+pub fn document(title: &str, markdown: &str) -> String {
+    let title = title.replace('&', "&amp;").replace('<', "&lt;");
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
+         name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <style>\n{STYLE}\n</style>\n</head>\n<body>\n<main id=\"main\" class=\"fragment\">\n{}</main>\n\
+         </body>\n</html>\n",
+        html_of(markdown)
+    )
 }
 
 /// JSON as the template engine's value.

@@ -29,6 +29,8 @@ pub struct ReportInput<'a> {
     /// What tests over users and rows say, for the questions of
     /// [`evidence::questions`](super::evidence::questions).
     pub comparisons: Vec<ComparisonRow>,
+    /// What makes the rows no one set: several programs, commits or devices, rows added by hand.
+    pub guards: Vec<String>,
     /// How claims are tested.
     pub claims: Claims,
     /// Whether the paper's numbers stand beside ours: only where the data are the paper's.
@@ -59,6 +61,7 @@ impl<'a> ReportInput<'a> {
             results,
             missing: Vec::new(),
             comparisons: Vec::new(),
+            guards: Vec::new(),
             claims: Claims::default(),
             show_paper: true,
             audits: BTreeMap::new(),

@@ -45,6 +45,8 @@ pub struct ReportRecord {
     claims: Claims,
     tables: Vec<PartRecord>,
     figures: Vec<PartRecord>,
+    guards: Vec<String>,
+    results: String,
     missing: Vec<Missing>,
     choices: Vec<Choice>,
     audits: BTreeMap<String, Value>,
@@ -92,6 +94,8 @@ impl ReportRecord {
             claims: input.claims,
             tables: parts(&selection.tables, |table| table.name),
             figures: parts(&selection.figures, |figure| figure.name),
+            guards: input.guards.clone(),
+            results: input.results.digest().to_string(),
             missing: input.missing.clone(),
             choices: input.choices.clone(),
             audits: input.audits.clone(),
@@ -194,6 +198,14 @@ impl Folder {
         input.description.clone_from(&record.description);
         input.show_paper = record.show_paper;
         input.claims = record.claims;
+        input.guards.clone_from(&record.guards);
+        if record.results != self.results.digest().to_string() {
+            input.guards.push(
+                "results.csv is not the one this report was made from: its rows may come from \
+                 other data, fidelity keys or versions of the program"
+                    .to_owned(),
+            );
+        }
         input.missing.clone_from(&record.missing);
         input.choices.clone_from(&record.choices);
         input.audits.clone_from(&record.audits);

@@ -83,14 +83,14 @@ pub fn details(
         .curves
         .dedup_by(|one, other| one.title == other.title);
     details.disagreements = disagreements(study, plan, &collected.predictions, input)?;
-    details.guards = guards(&details.stages);
     Ok(details)
 }
 
-/// Rows that do not belong together, in words.
-fn guards(stages: &[StageFacts]) -> Vec<String> {
+/// What makes the numbers no one set, in words.
+#[must_use]
+pub fn guards(stages: &[StageFacts]) -> Vec<String> {
     let mut guards = Vec::new();
-    for fact in ["program", "device"] {
+    for fact in ["program", "commit", "device"] {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for stage in stages {
             for (_, value) in stage.facts.iter().filter(|(name, _)| name == fact) {

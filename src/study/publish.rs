@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::Collected;
 use super::compare::compare;
-use super::details::details;
+use super::details::{details, guards};
 use super::{Study, StudyError};
 use crate::base::Digest;
 use crate::graph::StageNode;
@@ -69,6 +69,7 @@ pub fn publish(
     }
     input.comparisons = compare(study, &input, &collected.predictions, &folder)?;
     let details = details(study, plan, collected, &input)?;
+    input.guards = guards(&details.stages);
     let files = write_all(&folder, &input, &selection, Some(&details))?;
     remember(&stamp_path, fingerprint, &files);
     Ok(files)

@@ -50,6 +50,7 @@ wrong!(axis_at_the_top, EXPERIMENT, "data:" => "k: 3\ndata:");
 wrong!(unknown_key, EXPERIMENT, "data:" => "fidelty: paper\ndata:");
 wrong!(grid_is_a_list, EXPERIMENT, "grid:\n  domain: movie\n  k: [2, 4]\n  seed: 0..1\n  method: [majority, like_share]" => "grid: [1, 2]");
 wrong!(report_names, EXPERIMENT, "data:" => "report: {tables: [comparson], figures: 3, picture: x}\ndata:");
+wrong!(report_parts, EXPERIMENT, "data:" => "report:\n  tables: [{kind: comparison, nme: x}, {name: a}, {kind: comparison, name: a/b}, better, better, {kind: better, name: report}]\n  figures: [{kind: zero_shot, title: 3, where: {colour: red, k: {a: 1}}}, {kind: zero_shot, name: z, where: 16}]\ndata:");
 wrong!(report_statistics, EXPERIMENT, "data:" => "report: {statistics: {test: paird_t, alpha: 1.5, correction: bonferroni, level: 3}}\ndata:");
 wrong!(report_statistics_is_a_text, EXPERIMENT, "data:" => "report: {statistics: paired_t}\ndata:");
 wrong!(report_is_a_list, EXPERIMENT, "data:" => "report: [comparison]\ndata:");

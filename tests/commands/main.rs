@@ -34,6 +34,7 @@ fn help() {
         "graph",
         "cat",
         "diff",
+        "report",
         "export",
         "export samples",
         "export results",
@@ -58,6 +59,84 @@ fn without_a_command_there_is_help() {
     assert!(outcome.err.contains("Start here"), "{outcome}");
 }
 
+#[test]
+fn a_report_is_checked_and_made_again() {
+    let lab = after_a_run();
+    let check = ["report", "results/small", "--check"];
+    let fine = lab.run_list(&check).fine();
+    assert!(fine.out.contains("follow from its results"), "{fine}");
+    // From the folder alone, all but what the store knows.
+    lab.write("results/small/comparison.md", "better numbers\n");
+    std::fs::remove_file(lab.path("results/small/comparison.tex")).expect("removed");
+    lab.write("results/small/better.png", "an old picture");
+    let stale = lab.run_list(&check);
+    assert_eq!(stale.code, 3, "{stale}");
+    assert!(
+        stale.out.contains(
+            "2 files of results/small do not follow from its results: comparison.md, comparison.tex"
+        ),
+        "{stale}"
+    );
+    let json = lab.run_list(&[&check[..], &["--json"]].concat());
+    assert_eq!(
+        json.json()["stale"],
+        json!(["comparison.md", "comparison.tex"])
+    );
+    lab.run_list(&["report", "results/small"]).fine();
+    lab.run_list(&check).fine();
+    // From the store, with the stages behind every number.
+    let made = lab.run_list(&["report", EXPERIMENT]).fine();
+    assert!(made.out.contains("report.html"), "{made}");
+    lab.run_list(&["report", EXPERIMENT, "--check"]).fine();
+    let page = std::fs::read_to_string(lab.path("results/small/report.html")).expect("a page");
+    assert!(page.contains("evaluate@"), "the page names no stage");
+    // A row that was changed by hand changes what follows from it.
+    let rows = std::fs::read_to_string(lab.path("results/small/results.csv")).expect("rows");
+    lab.write(
+        "results/small/results.csv",
+        rows.replacen("majority", "like_share", 1),
+    );
+    assert_ne!(lab.run_list(&check).code, 0);
+}
+
+#[test]
+fn a_report_of_nothing_says_what_to_do() {
+    let lab = Lab::small();
+    let nothing = lab.run_list(&["report", EXPERIMENT]);
+    let no_folder = lab.run_list(&["report", "results/small", "--check"]);
+    assert_redacted!("report_of_nothing", format!("{nothing}\n{no_folder}"));
+}
+
+/// A report block of an experiment's own: a table under another name, from some rows.
+#[test]
+fn an_experiment_declares_its_tables_and_figures() {
+    let lab = Lab::small();
+    lab.edit(
+        EXPERIMENT,
+        "data:",
+        "report:\n  tables: [{kind: systems_across, name: table9, title: Mine, where: {metric: auc, method: majority}}]\n  figures: [zero_shot]\ndata:",
+    );
+    lab.run_list(&["run", EXPERIMENT, "--quiet"]).fine();
+    let table = std::fs::read_to_string(lab.path("results/small/table9.md")).expect("a table");
+    assert!(table.starts_with("# Mine\n"), "{table}");
+    assert!(
+        table.contains("*majority*") && !table.contains("share of likes"),
+        "{table}"
+    );
+    let page = std::fs::read_to_string(lab.path("results/small/report.md")).expect("a page");
+    assert!(
+        page.contains("## Table: table9") && page.contains("Not drawn: "),
+        "{page}"
+    );
+    assert!(!lab.path("results/small/comparison.md").exists());
+    lab.run_list(&["report", EXPERIMENT, "--check"]).fine();
+    // Its files go with it.
+    lab.edit(EXPERIMENT, "name: table9", "name: table8");
+    lab.run_list(&["run", EXPERIMENT, "--quiet"]).fine();
+    assert!(!lab.path("results/small/table9.md").exists());
+    assert!(lab.path("results/small/table8.md").exists());
+}
+
 /// A language model on a pipeline that tunes none is said to be left out, everywhere.
 #[test]
 fn a_method_without_stages_is_named_as_left_out() {
@@ -74,7 +153,10 @@ fn a_method_without_stages_is_named_as_left_out() {
     let said = "the pipeline has no stages for tallrec; ";
     assert!(ran.err.contains(said), "{ran}");
     let page = std::fs::read_to_string(lab.path("results/small/report.md")).expect("a page");
-    assert!(page.contains("the pipeline has no stages for it"), "{page}");
+    assert!(
+        page.contains("The pipeline has no stages for it: TALLRec"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 // `cfg(test)` is always on here; with it, clippy takes helper functions for test code too.
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
 mod figure;
 #[cfg(test)]
 mod fixture;

@@ -43,6 +43,11 @@ impl Figure {
             figure: self.name,
             missing,
         })?;
+        if !input.guards.is_empty() {
+            chart
+                .subtitle
+                .push_str("; read with care: see the table's last lines");
+        }
         if let Some(title) = &input.title {
             chart.title.clone_from(title);
         }

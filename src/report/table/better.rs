@@ -187,6 +187,7 @@ fn render(input: &ReportInput<'_>) -> String {
                 .join("\n"),
         );
     }
+    blocks.extend(missing_lines(input));
     blocks.join("\n\n") + "\n"
 }
 
@@ -266,6 +267,7 @@ fn as_latex(input: &ReportInput<'_>) -> String {
                     .collect::<Vec<_>>()
                     .join(" ")
             );
+        let caption = caption + &latex::guards(input);
         let label = latex::label(
             input,
             TABLE.name,

@@ -57,8 +57,12 @@ fn render(input: &ReportInput<'_>) -> String {
     blocks.join("\n\n") + "\n"
 }
 
-/// The lines that name what has no result: one for each reason.
+/// The lines that say what is wrong with the rows, and name what has no result, one for each reason.
 pub(in crate::report) fn missing_lines(input: &ReportInput<'_>) -> Vec<String> {
+    let guards = input
+        .guards
+        .iter()
+        .map(|guard| format!("Read with care: {}.", one_line(guard)));
     let mut by_reason: BTreeMap<MissingReason, Vec<String>> = BTreeMap::new();
     let mut missing = input.missing.clone();
     missing.sort();
@@ -71,15 +75,13 @@ pub(in crate::report) fn missing_lines(input: &ReportInput<'_>) -> Vec<String> {
         }
         by_reason.entry(one.reason).or_default().push(words);
     }
-    by_reason
-        .into_iter()
-        .map(|(reason, names)| {
-            let reason = reason.to_string();
-            let mut capital = reason.clone();
-            capital[..1].make_ascii_uppercase();
-            format!("{capital}: {}.", names.join(", "))
-        })
-        .collect()
+    let missing = by_reason.into_iter().map(|(reason, names)| {
+        let reason = reason.to_string();
+        let mut capital = reason.clone();
+        capital[..1].make_ascii_uppercase();
+        format!("{capital}: {}.", names.join(", "))
+    });
+    guards.chain(missing).collect()
 }
 
 /// One metric of one pair: heading, table, and the lines below it.
@@ -275,7 +277,7 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             tables.push(latex::table(
                 &rows,
                 &rules,
-                &caption.join(" "),
+                &(caption.join(" ") + &latex::guards(input)),
                 &latex::label(input, TABLE.name, &[&pair.train, &pair.test, &name]),
             ));
         }

@@ -40,6 +40,15 @@ pub(super) fn label(input: &ReportInput<'_>, table: &str, pieces: &[&str]) -> St
     label
 }
 
+/// What is wrong with the rows, for a caption.
+pub(super) fn guards(input: &ReportInput<'_>) -> String {
+    let mut text = String::new();
+    for guard in &input.guards {
+        text.push_str(&format!(" Read with care: {guard}."));
+    }
+    text
+}
+
 /// A note as a sentence of a caption.
 pub(super) fn sentence(note: &str) -> String {
     let mut letters = note.chars();

@@ -224,7 +224,14 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             .map(|note| latex::sentence(note)),
     );
     let label = latex::label(input, TABLE.name, &[]);
-    latex::HEAD.to_owned() + "\n" + &latex::table(&rows, &rules, &caption.join(" "), &label)
+    latex::HEAD.to_owned()
+        + "\n"
+        + &latex::table(
+            &rows,
+            &rules,
+            &(caption.join(" ") + &latex::guards(input)),
+            &label,
+        )
 }
 
 /// As the table stands, means only, in the metric's own unit; [`comparison`](super::comparison)
