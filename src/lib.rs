@@ -32,6 +32,7 @@
 //! | what changed between two result sets | [`diff`] |
 //! | how anything is drawn | [`chart`] |
 //! | progress on the terminal, JSON lines, journals | [`reporter`] |
+//! | the live page of a run | [`live`] |
 //! | hashes, random numbers, time, events | [`base`] |
 //!
 //! # The same as code
@@ -72,6 +73,7 @@ pub mod data;
 pub mod diff;
 pub mod graph;
 pub mod language_model;
+pub mod live;
 pub mod metric;
 pub mod model_files;
 pub mod nn;

@@ -43,6 +43,23 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// The stages of one template, as a run begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateShape {
+    /// The template's name, with which the ids of its stages begin.
+    pub name: String,
+    /// What its stages do; several kinds are joined by `or`.
+    pub kind: String,
+    /// Where they run, likewise.
+    pub lane: String,
+    /// Templates whose artifacts they use.
+    pub needs: Vec<String>,
+    /// How many there are.
+    pub stages: usize,
+    /// How many of them need no run.
+    pub fresh: usize,
+}
+
 /// What can happen in a run. Stages are named by their ids, as people read
 /// them: `train@method=gru4rec,k=16,seed=0`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +77,13 @@ pub enum EventKind {
         to_run: usize,
         /// Expected seconds of work by past timings, if there are any.
         estimate_s: Option<f64>,
+        /// The program that runs: `runner 0.1.0`.
+        #[serde(default)]
+        program: String,
+        /// The graph by stage template, each after all it needs; empty in journals of programs
+        /// that did not write it.
+        #[serde(default)]
+        templates: Vec<TemplateShape>,
     },
     /// A stage began to run here.
     StageStarted {
@@ -114,6 +138,14 @@ pub enum EventKind {
         stage: String,
         /// Why: `same inputs`, `made by another runner`.
         because: String,
+    },
+    /// A stage waits again: its own artifacts, or those it was about to use, turned out to be gone
+    /// or damaged.
+    StageReopened {
+        /// The stage.
+        stage: String,
+        /// Whether it was among the fresh ones when the run started.
+        was_fresh: bool,
     },
     /// A stage failed; its descendants will be skipped.
     StageFailed {

@@ -11,5 +11,5 @@ pub mod random;
 
 pub use canonical::canonical_json;
 pub use digest::{Digest, StageKey};
-pub use event::{Emitter, Event, EventKind, Lane};
+pub use event::{Emitter, Event, EventKind, Lane, TemplateShape};
 pub use random::Random;

@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod run;
 mod schema;
+mod serve;
 mod status;
 mod why;
 
@@ -57,6 +58,8 @@ enum Command {
     Why(why::Arguments),
     /// Shows how far an experiment is, and how its last run ended.
     Status(status::Arguments),
+    /// Shows a run in the browser, on this machine only: states, progress, curves, failures.
+    Serve(serve::Arguments),
     /// Draws the stages as DOT or Mermaid.
     Graph(graph::Arguments),
     /// Prints an artifact of a stage as a table, JSON or CSV.
@@ -105,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&cli.global, arguments),
         Command::Why(arguments) => why::run(&cli.global, arguments),
         Command::Status(arguments) => status::run(&cli.global, arguments),
+        Command::Serve(arguments) => serve::run(&cli.global, arguments),
         Command::Graph(arguments) => graph::run(&cli.global, arguments),
         Command::Cat(arguments) => cat::run(&cli.global, arguments),
         Command::Diff(arguments) => diff::run(&cli.global, arguments),

@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::arguments::{ExperimentArguments, Global, default_jobs};
-use super::{CliError, Exit, output};
+use super::{CliError, Exit, output, serve};
 use crate::base::clock;
-use crate::reporter::{Journal, JsonLines, Lines, Progress, Reporter, Reporters};
+use crate::reporter::{Journal, JournalFile, JsonLines, Lines, Progress, Reporter, Reporters};
 use crate::schedule::{Interrupt, RunSummary};
 use crate::study::{Study, collect, publish, shown};
 
@@ -33,6 +33,17 @@ pub(super) struct Arguments {
     /// Only show what would run, like `runner plan`.
     #[arg(long)]
     dry_run: bool,
+    /// Show the run in the browser, on this machine only, while it runs; port 7878 or the next
+    /// free one if none is named, 0 for any.
+    #[arg(
+        long,
+        value_name = "PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        conflicts_with = "dry_run"
+    )]
+    #[expect(clippy::option_option, reason = "not given, given, given with a port")]
+    serve: Option<Option<u16>>,
     /// Print events as JSON lines on standard output.
     #[arg(long)]
     json: bool,
@@ -60,7 +71,17 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     let handle = interrupt.clone();
     // Without a handler Ctrl-C ends the program at once, which is safe too.
     let _ = ctrlc::set_handler(move || handle.press());
-    let mut reporters = Reporters::new(reporters(&study, arguments, plan.needed_count() > 0));
+    let journal = (plan.needed_count() > 0).then(|| {
+        JournalFile::new(
+            &study.folders.runs(),
+            &study.experiment.name,
+            clock::unix_milliseconds(),
+        )
+    });
+    if let Some(port) = arguments.serve {
+        serve_page(&study, journal.as_ref(), port);
+    }
+    let mut reporters = Reporters::new(reporters(arguments, journal));
     let summary = study.run(
         &mut plan,
         jobs,
@@ -92,7 +113,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     })
 }
 
-fn reporters(study: &Study, arguments: &Arguments, works: bool) -> Vec<Box<dyn Reporter>> {
+fn reporters(arguments: &Arguments, journal: Option<JournalFile>) -> Vec<Box<dyn Reporter>> {
     let mut list: Vec<Box<dyn Reporter>> = Vec::new();
     if arguments.json {
         list.push(Box::new(JsonLines::new(io::stdout())));
@@ -103,15 +124,27 @@ fn reporters(study: &Study, arguments: &Arguments, works: bool) -> Vec<Box<dyn R
             list.push(Box::new(Lines::new(io::stderr())));
         }
     }
-    if works {
-        let name = format!(
-            "{}-{}.jsonl",
-            study.experiment.name,
-            clock::unix_milliseconds()
-        );
-        list.push(Box::new(Journal::new(study.folders.runs().join(name))));
+    if let Some(journal) = journal {
+        list.push(Box::new(Journal::new(journal.path)));
     }
     list
+}
+
+/// Shows the live page of the run that is about to begin. Without it the run goes on all the same.
+fn serve_page(study: &Study, journal: Option<&JournalFile>, port: Option<u16>) {
+    let Some(journal) = journal else {
+        output::note(
+            "nothing is to run, so there is no live page; `runner serve` shows the last run",
+        );
+        return;
+    };
+    match serve::start(&study.folders, journal.clone(), port) {
+        Ok(server) => output::note(&format!("live page: {}", server.address())),
+        Err(error) => output::note(&format!(
+            "warning: {}; the run goes on without a live page",
+            serve::no_port(port, &error)
+        )),
+    }
 }
 
 fn announce_unbuilt(study: &Study, arguments: &Arguments) {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::arguments::{ExperimentArguments, Global};
 use super::{CliError, Exit, output};
 use crate::base::{Event, EventKind, clock};
-use crate::reporter::Journal;
+use crate::reporter::{Journal, JournalFile};
 use crate::study::{Study, shown};
 
 /// Arguments of `runner status`.
@@ -71,20 +71,11 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
 }
 
 fn last_journal(study: &Study) -> Option<PathBuf> {
-    let prefix = format!("{}-", study.experiment.name);
-    let mut journals: Vec<PathBuf> = std::fs::read_dir(study.folders.runs())
-        .ok()?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| {
-            path.file_stem()
-                .and_then(|stem| stem.to_str())
-                .and_then(|stem| stem.strip_prefix(&prefix))
-                .is_some_and(|rest| rest.chars().all(|c| c.is_ascii_digit()))
-        })
-        .collect();
-    journals.sort();
-    journals.pop()
+    let journals = JournalFile::list(&study.folders.runs());
+    let mut own = journals
+        .into_iter()
+        .filter(|journal| journal.experiment == study.experiment.name);
+    own.next_back().map(|journal| journal.path)
 }
 
 fn last_run(events: &[Event]) -> String {

@@ -107,6 +107,7 @@ impl<W: Write> Reporter for Lines<W> {
                 fresh,
                 to_run,
                 estimate_s,
+                ..
             } => {
                 self.to_run = *to_run;
                 headline(experiment, *stages, *fresh, *to_run, *estimate_s)
@@ -173,6 +174,7 @@ impl<W: Write> Reporter for Lines<W> {
             }
             EventKind::StageStarted { .. }
             | EventKind::StageProgress { .. }
+            | EventKind::StageReopened { .. }
             | EventKind::Measured { .. } => return Ok(()),
         };
         writeln!(self.target, "{line}")

@@ -2,6 +2,7 @@
 //!
 //! No reporter can fail a run: one that fails is detached, with one warning to the others.
 
+mod follow;
 mod journal;
 mod json;
 mod lines;
@@ -10,10 +11,12 @@ mod quiet;
 
 use std::io;
 
+pub use follow::{JournalFile, JournalReader};
 pub use journal::Journal;
 pub use json::JsonLines;
 pub use lines::Lines;
 pub use progress::Progress;
+pub(crate) use quiet::Repetitions;
 
 use crate::base::{Event, EventKind, clock};
 

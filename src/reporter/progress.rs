@@ -63,6 +63,7 @@ impl Reporter for Progress {
                 fresh,
                 to_run,
                 estimate_s,
+                ..
             } => {
                 self.line(&headline(experiment, *stages, *fresh, *to_run, *estimate_s))?;
                 if *to_run > 0 {
@@ -115,7 +116,9 @@ impl Reporter for Progress {
                     ))?;
                 }
             }
-            EventKind::StageFresh { stage, .. } => self.end(stage),
+            EventKind::StageFresh { stage, .. } | EventKind::StageReopened { stage, .. } => {
+                self.end(stage);
+            }
             EventKind::StageFailed {
                 stage,
                 message,

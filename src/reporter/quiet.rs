@@ -7,13 +7,13 @@ const SHOWN: usize = 2;
 
 /// Counts warnings that differ only in numbers and cells.
 #[derive(Debug, Default)]
-pub(super) struct Repetitions {
+pub(crate) struct Repetitions {
     counts: BTreeMap<String, usize>,
 }
 
 impl Repetitions {
     /// Whether to show a warning: the first few of its kind.
-    pub(super) fn admit(&mut self, stage: Option<&str>, message: &str) -> bool {
+    pub(crate) fn admit(&mut self, stage: Option<&str>, message: &str) -> bool {
         let template = stage
             .and_then(|id| id.split('@').next())
             .unwrap_or_default();
@@ -30,7 +30,7 @@ impl Repetitions {
     }
 
     /// How many warnings were not shown.
-    pub(super) fn hidden(&self) -> usize {
+    pub(crate) fn hidden(&self) -> usize {
         self.counts
             .values()
             .map(|count| count.saturating_sub(SHOWN))
@@ -38,7 +38,7 @@ impl Repetitions {
     }
 
     /// A closing line, if warnings were not shown.
-    pub(super) fn closing(&self) -> Option<String> {
+    pub(crate) fn closing(&self) -> Option<String> {
         match self.hidden() {
             0 => None,
             1 => Some("1 more warning like these is in the run's journal".to_owned()),

@@ -12,6 +12,7 @@ use petgraph::graph::NodeIndex;
 use super::crew::{Crew, Hand};
 use super::forecast::Forecast;
 use super::interrupt::Interrupt;
+use super::shape;
 use super::worker::Outcome;
 use crate::artifact::Store;
 use crate::artifact::latest::{Appender, LatestRecord};
@@ -175,6 +176,8 @@ pub fn run<'g>(
         fresh: plan.fresh_count(),
         to_run: plan.needed_count(),
         estimate_s: plan.estimate_s(options.jobs),
+        program: format!("runner {}", env!("CARGO_PKG_VERSION")),
+        templates: shape::templates(graph, plan),
     });
     let wake = sender.clone();
     interrupt.listen(Box::new(move || {

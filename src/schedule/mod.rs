@@ -16,6 +16,7 @@ mod forecast;
 mod interrupt;
 mod launch;
 mod needs;
+mod shape;
 mod worker;
 
 pub use dispatcher::{NodeState, Options, RunSummary, run};

@@ -143,7 +143,17 @@ impl Dispatcher<'_, '_> {
                 return;
             }
             self.must_run[index] = true;
+            if self.states[index] != NodeState::Idle {
+                (self.sink)(EventKind::StageReopened {
+                    stage: self.graph.graph[*maker].id.clone(),
+                    was_fresh: !self.plan.needed[index],
+                });
+            }
         }
+        (self.sink)(EventKind::StageReopened {
+            stage: self.graph.graph[node].id.clone(),
+            was_fresh: false,
+        });
         self.states[node.index()] = NodeState::Idle;
         self.demand(node);
     }

@@ -31,6 +31,7 @@ fn help() {
         "plan",
         "why",
         "status",
+        "serve",
         "graph",
         "cat",
         "diff",
