@@ -177,8 +177,8 @@ mod tests {
         for name in ["runs", "logs"] {
             fs::create_dir(folder.path().join(name)).expect("folder");
         }
-        let lines: Vec<String> = (0..5000).map(|line| format!("line {line}\n")).collect();
-        let log = lines.concat();
+        let log: Vec<String> = (0..5000).map(|line| format!("line {line}\n")).collect();
+        let log = log.concat();
         fs::write(folder.path().join("logs/one.log"), log).expect("written");
         fs::write(folder.path().join("secret"), "not for the page").expect("written");
         let secret = folder.path().join("secret").display().to_string();
