@@ -199,6 +199,45 @@ fn a_planted_change_is_found_and_no_other() {
     assert_eq!(back["experiments"][1]["cells"][0]["outcome"], "better");
 }
 
+/// Sides may be experiment files: their results are what lies in the results folder.
+#[test]
+fn experiments_and_folders_are_sides_too_and_a_browser_can_show_it() {
+    let Some(lab) = repository(-0.03, true) else {
+        println!("skipped: there is no git program");
+        return;
+    };
+    for (path, text) in [
+        (
+            "experiments/small.yaml",
+            include_str!("bad_input/files/experiment.yaml"),
+        ),
+        (
+            "pipelines/small.yaml",
+            include_str!("bad_input/files/pipeline.yaml"),
+        ),
+    ] {
+        let path = lab.0.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("folder");
+        fs::write(path, text).expect("written");
+    }
+    let by_file = lab.json(&["HEAD~1", "experiments/small.yaml"]);
+    let by_folder = lab.json(&["HEAD~1", "results/small"]);
+    assert_eq!(by_file["experiments"], by_folder["experiments"]);
+    let experiments = by_file["experiments"].as_array().expect("experiments");
+    assert_eq!(
+        experiments.len(),
+        1,
+        "the other experiment was not asked for"
+    );
+    assert_eq!(experiments[0]["cells"][0]["outcome"], "worse");
+    let page = lab.text(&["HEAD~1", "HEAD", "--format", "html"]);
+    assert!(
+        page.starts_with("<!doctype html>") && page.contains("<table>"),
+        "{page}"
+    );
+    assert!(page.contains("GRU4Rec") && page.contains("worse"), "{page}");
+}
+
 #[test]
 fn exit_codes_are_for_ci() {
     let Some(lab) = repository(-0.03, true) else {

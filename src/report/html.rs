@@ -294,8 +294,14 @@ fn table_json(table: &MadeTable, cells: &Cells) -> Value {
             })
         })
         .collect();
+    // Its own title, or its name: the experiment's stands over the page.
+    let own = table
+        .title
+        .split_once(": ")
+        .map_or(&*table.title, |(_, name)| name);
+    let title = if own == table.name { own } else { &table.title };
     json!({
-        "name": table.name, "title": table.title, "about": table.summary,
+        "name": table.name, "title": title, "about": table.summary,
         "rest_html": if blocks.is_empty() {
             html_of(&page::deepen(&table.markdown))
         } else {
