@@ -62,7 +62,7 @@ enum Command {
     Cat(cat::Arguments),
     /// Says what changed between two result sets: commits, folders or experiments.
     Diff(diff::Arguments),
-    /// Writes samples or results in other programs' formats to standard output.
+    /// Writes samples, results, curves or artifacts in other programs' formats.
     Export(export::Arguments),
     /// Lists, verifies or cleans the store.
     Cache(cache::Arguments),

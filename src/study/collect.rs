@@ -36,6 +36,17 @@ pub struct Collected {
     pub digests: BTreeMap<String, String>,
     /// Where the predictions behind rows of the test split are.
     pub predictions: Vec<PredictionSource>,
+    /// Which stages measured the rows.
+    pub measured: Vec<Measured>,
+}
+
+/// The stage that measured the rows of one system with one seed on one split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// One of its rows, for what they have in common.
+    pub row: ResultRow,
+    /// The stage.
+    pub node: NodeIndex,
 }
 
 /// The predictions of one system with one seed on the test split.
@@ -58,14 +69,14 @@ pub struct PredictionSource {
 }
 
 #[derive(Deserialize)]
-struct Candidate {
-    axes: BTreeMap<String, String>,
+pub(super) struct Candidate {
+    pub(super) axes: BTreeMap<String, String>,
     valid_auc: Option<f64>,
 }
 
 #[derive(Deserialize)]
-struct ChoiceFile {
-    chosen: Candidate,
+pub(super) struct ChoiceFile {
+    pub(super) chosen: Candidate,
     candidates: Vec<Candidate>,
 }
 
@@ -99,6 +110,12 @@ pub fn collect(
                 let first = rows.len();
                 for metric in metrics {
                     rows.push(row(study, &coordinates, metric, stage_key));
+                }
+                if let Some(row) = rows.get(first) {
+                    collected.measured.push(Measured {
+                        row: row.clone(),
+                        node: source.node,
+                    });
                 }
                 let measured = rows.get(first).filter(|row| row.split == "test");
                 if let (Some(row), Some(digest)) = (measured, predictions(study, plan, source.node))
@@ -235,7 +252,7 @@ fn method_and_case(study: &Study, node: NodeIndex) -> (String, String) {
     (method, case.join(", "))
 }
 
-fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
+pub(super) fn fresh_key(plan: &Plan<'_>, node: NodeIndex) -> Option<StageKey> {
     match plan.verdicts[node.index()] {
         Verdict::Fresh { key } => Some(key),
         Verdict::Stale { .. } | Verdict::Waiting { .. } => None,
@@ -359,7 +376,7 @@ fn readable(study: &Study, node: NodeIndex, file: &ChoiceFile) -> Option<Choice>
     })
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(
     study: &Study,
     plan: &Plan<'_>,
     node: NodeIndex,
