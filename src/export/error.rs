@@ -9,7 +9,7 @@ use crate::stage::codec::CodecError;
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// Something else stands where the export should go.
-    #[error("`{}` {what}\n  help: name another path with --to, or remove it first", .path.display())]
+    #[error("`{}` {what}\n  help: name another path with --to", .path.display())]
     Foreign {
         /// The place.
         path: PathBuf,

@@ -19,7 +19,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::ExportError;
 use super::place::{entries, put};
@@ -360,7 +360,6 @@ fn yaml(fields: &[(&str, String)]) -> String {
 
 /// The address of a folder: `file:///…`, with what an address may not hold as `%20`.
 fn uri(path: &Path) -> String {
-    let path: PathBuf = path.to_owned();
     let mut uri = "file://".to_owned();
     for byte in path.to_string_lossy().bytes() {
         if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {

@@ -37,6 +37,7 @@ fn help() {
         "export",
         "export samples",
         "export results",
+        "export tensorboard",
         "cache",
         "cache ls",
         "cache verify",
