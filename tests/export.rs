@@ -182,7 +182,8 @@ fn a_second_export_gives_the_same_bytes() {
     assert!(bytes(&lab, "runs") == curves, "other event files");
     // What is exported again is replaced as a whole.
     let folder = run_folder(&lab, "GRU4Rec, movie, K = 4, seed 1");
-    run(&lab, &[&mlflow[..], &["--only", "k=2"]].concat()).fine();
+    lab.edit(EXPERIMENT, "k: [2, 4]", "k: [2]");
+    run(&lab, &mlflow).fine();
     assert!(!lab.path(&folder).exists(), "a run that was left out");
     // Notes of the user's are never removed.
     lab.write("runs/small/notes.txt", "mine");
@@ -190,6 +191,39 @@ fn a_second_export_gives_the_same_bytes() {
     assert_eq!(refused.code, 2, "{refused}");
     assert!(refused.err.contains("holds `notes.txt`"), "{refused}");
     assert!(lab.path("runs/small/notes.txt").exists());
+}
+
+/// Of two trainings with other hyper-parameters, the run is the one that validation chose.
+#[test]
+fn a_run_has_the_parameters_that_were_chosen() {
+    let lab = Lab::small();
+    let changed = |arguments: &[&str]| {
+        let changes = [
+            "grid.method=[{gru4rec: {weight_decay: [1e-3, 1e-5]}}]",
+            "settings.gru4rec={epochs: 2, evaluate_every: 1}",
+            "grid.k=2",
+            "grid.seed=0",
+        ];
+        let mut all = arguments.to_vec();
+        all.extend(changes.iter().flat_map(|change| ["--set", change]));
+        lab.run_list(&all).fine()
+    };
+    changed(&["run", EXPERIMENT, "--quiet"]);
+    changed(&["export", "results", EXPERIMENT, "--format", "mlflow"]);
+    let folder = run_folder(&lab, "GRU4Rec, movie, K = 2, seed 0");
+    let parameter = |name: &str| -> f64 {
+        let path = lab.path(&folder).join("params").join(name);
+        let text = fs::read_to_string(path).expect("a parameter");
+        text.parse().expect("a number")
+    };
+    let (chosen, trained) = (
+        parameter("weight_decay"),
+        parameter("train.settings.weight_decay"),
+    );
+    assert_eq!(chosen.to_bits(), trained.to_bits());
+    // Both trainings have curves, chosen or not.
+    changed(&["export", "tensorboard", EXPERIMENT]);
+    assert_eq!(lab.files("runs/small").len(), 2);
 }
 
 #[test]

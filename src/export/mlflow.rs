@@ -338,9 +338,10 @@ fn tags(facts: &Facts, run: &Run, name: String) -> Vec<(&'static str, String)> {
     if !undefined.is_empty() {
         tags.push(("runner.undefined", undefined.join(", ")));
     }
+    // The one whose times and course these are: the training, or what predicted without one.
     if let Some(StageRun { stage, key, .. }) = run.stages.first().map(|stage| &**stage) {
-        tags.push(("runner.training", stage.clone()));
-        tags.push(("runner.training_key", key.hex()));
+        tags.push(("runner.main_stage", stage.clone()));
+        tags.push(("runner.main_stage_key", key.hex()));
     }
     tags
 }
