@@ -30,6 +30,7 @@
 //! | tables, figures, `report.md` | [`report`] |
 //! | tests, intervals, corrections | [`statistics`] |
 //! | what changed between two result sets | [`diff`] |
+//! | results and curves in other programs' formats | [`export`] |
 //! | how anything is drawn | [`chart`] |
 //! | progress on the terminal, JSON lines, journals | [`reporter`] |
 //! | the live page of a run | [`live`] |
@@ -71,6 +72,7 @@ pub mod chart;
 pub mod cli;
 pub mod data;
 pub mod diff;
+pub mod export;
 pub mod graph;
 pub mod language_model;
 pub mod live;

@@ -68,7 +68,7 @@ enum Command {
     Diff(diff::Arguments),
     /// Makes a report again without running anything, or checks that it follows from its results.
     Report(report::Arguments),
-    /// Writes samples or results in other programs' formats to standard output.
+    /// Writes samples, results, curves or artifacts in other programs' formats.
     Export(export::Arguments),
     /// Lists, verifies or cleans the store.
     Cache(cache::Arguments),

@@ -36,6 +36,17 @@ pub struct Collected {
     pub digests: BTreeMap<String, String>,
     /// Where the predictions behind rows of the test split are.
     pub predictions: Vec<PredictionSource>,
+    /// Which stages measured the rows.
+    pub measured: Vec<Measured>,
+}
+
+/// The stage that measured the rows of one system with one seed on one split.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// One of its rows, for what they have in common.
+    pub row: ResultRow,
+    /// The stage.
+    pub node: NodeIndex,
 }
 
 /// The predictions of one system with one seed on the test split.
@@ -101,6 +112,12 @@ pub fn collect(
                 let first = rows.len();
                 for metric in metrics {
                     rows.push(row(study, &coordinates, metric, stage_key));
+                }
+                if let Some(row) = rows.get(first) {
+                    collected.measured.push(Measured {
+                        row: row.clone(),
+                        node: source.node,
+                    });
                 }
                 let measured = rows.get(first).filter(|row| row.split == "test");
                 if let (Some(row), Some(digest)) = (measured, predictions(study, plan, source.node))

@@ -8,6 +8,7 @@ pub mod collect;
 pub mod compare;
 pub mod details;
 pub mod publish;
+pub mod runs;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

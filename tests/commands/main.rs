@@ -39,6 +39,7 @@ fn help() {
         "export",
         "export samples",
         "export results",
+        "export tensorboard",
         "cache",
         "cache ls",
         "cache verify",

@@ -15,4 +15,6 @@ mod markdown;
 #[cfg(test)]
 mod results;
 #[cfg(test)]
+mod thirteen;
+#[cfg(test)]
 mod write;

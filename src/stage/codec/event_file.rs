@@ -8,7 +8,11 @@ use std::fs;
 use std::path::Path;
 
 use super::CodecError;
+use super::scalars::Scalars;
 use crate::tuning::CurvePoint;
+
+/// The name of the event file in its folder.
+pub const EVENT_FILE: &str = "events.out.tfevents.0.runner";
 
 /// Writes the course of a training as an event file into a folder that TensorBoard can be
 /// pointed at.
@@ -16,26 +20,23 @@ use crate::tuning::CurvePoint;
 /// # Errors
 /// If folder or file cannot be written.
 pub fn write_event_file(folder: &Path, curve: &[CurvePoint]) -> Result<(), CodecError> {
+    let steps: Vec<Scalars> = curve.iter().map(Scalars::from).collect();
+    write_scalars(folder, &steps)
+}
+
+/// The same for numbers over steps of any training.
+///
+/// # Errors
+/// If folder or file cannot be written.
+pub fn write_scalars(folder: &Path, steps: &[Scalars]) -> Result<(), CodecError> {
     let mut file = Vec::new();
     record(&mut file, &event(0, &text_field(3, b"brain.Event:2")));
-    for point in curve {
-        let numbers = [
-            ("train/loss", Some(point.loss)),
-            ("train/learning_rate", Some(point.learning_rate)),
-            ("train/gradient_norm", Some(point.gradient_norm)),
-            ("train/epoch", Some(point.epoch)),
-            ("validation/auc", point.validation_auc),
-            ("validation/loss", point.validation_loss),
-        ];
-        let values: Vec<u8> = numbers
-            .into_iter()
-            .filter_map(|(tag, number)| Some(text_field(1, &value(tag, number?))))
-            .flatten()
+    for Scalars { step, values } in steps {
+        let values: Vec<u8> = values
+            .iter()
+            .flat_map(|(tag, number)| text_field(1, &value(tag, *number)))
             .collect();
-        record(
-            &mut file,
-            &event(point.step as u64, &text_field(5, &values)),
-        );
+        record(&mut file, &event(*step, &text_field(5, &values)));
     }
     let io = |action, path: &Path| {
         let path = path.to_owned();
@@ -46,7 +47,7 @@ pub fn write_event_file(folder: &Path, curve: &[CurvePoint]) -> Result<(), Codec
         }
     };
     fs::create_dir_all(folder).map_err(io("create", folder))?;
-    let path = folder.join("events.out.tfevents.0.runner");
+    let path = folder.join(EVENT_FILE);
     fs::write(&path, file).map_err(io("write", &path))
 }
 
