@@ -1,10 +1,12 @@
 //! The made-up result set of `tests/fixtures/results/thirteen`: as many systems, K and seeds as a
 //! full comparison has.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use runner::base::Digest;
+use runner::report::{Details, Only, ReportInput, Selection, files_of};
 use runner::results::{ResultRow, ResultSet, UNTRAINED};
 
 const SHOTS: [u64; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
@@ -196,4 +198,63 @@ fn thirteen_is_what_is_made_here() {
 #[ignore = "writes the file"]
 fn remake_thirteen() {
     fs::write(path(), made().to_csv()).expect("written");
+}
+
+/// All tables and figures of the paper, from all systems at once: every one is drawn, names every
+/// system, and is the same twice. `RUNNER_SHOW_FIGURES=FOLDER` leaves them to be looked at.
+#[test]
+fn the_full_layout_renders() {
+    let results = recorded();
+    let input = ReportInput::new("thirteen", &results);
+    let only = |column: &str, values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        Only(BTreeMap::from([(column.to_owned(), values)]))
+    };
+    let mut selection = Selection::named(
+        &["systems_across", "comparison", "better"],
+        &["auc_by_shots", "zero_shot", "by_train_domain"],
+    )
+    .expect("registered");
+    selection.tables[0].only = only("k", &["16", "64", "256"]);
+    selection.figures[0].only = only("train", &["movie", "book"]);
+    selection.figures[2].only = only("k", &["16", "64", "256"]);
+    let files = files_of(&input, &selection, Some(&Details::default())).expect("made");
+    let text = |name: &str| {
+        let file = files.written.iter().find(|(known, _)| known == name);
+        let bytes = &file.unwrap_or_else(|| panic!("no {name}")).1;
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    let systems = [
+        "TALLRec (AT+RT)",
+        "GRU4Rec",
+        "Caser",
+        "SASRec",
+        "DROS",
+        "GRU-BERT",
+        "DROS-BERT",
+    ];
+    for system in systems {
+        assert!(text("systems_across.md").contains(system), "{system}");
+        assert!(text("auc_by_shots.svg").contains(system), "{system}");
+    }
+    for system in ["Text-Davinci-002", "Text-Davinci-003", "ChatGPT", "K = 64"] {
+        assert!(text("zero_shot.svg").contains(system), "{system}");
+    }
+    for bar in ["trained on book", "trained on movie", "trained on both"] {
+        assert!(text("by_train_domain.svg").contains(bar), "{bar}");
+    }
+    assert!(text("report.html").contains("TALLRec (AT+RT)"));
+    let again = files_of(&input, &selection, Some(&Details::default())).expect("made");
+    assert_eq!(files.written, again.written);
+    if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {
+        for (name, bytes) in &files.written {
+            let path = Path::new(&folder).join(format!("thirteen-{name}"));
+            fs::write(path, bytes).expect("written");
+        }
+    }
+}
+
+fn recorded() -> ResultSet {
+    let bytes = fs::read(path()).expect("the fixture");
+    ResultSet::from_csv("results.csv", &bytes).expect("a result set")
 }
