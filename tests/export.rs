@@ -5,7 +5,7 @@
 
 #![expect(
     clippy::expect_used,
-    reason = "a test stops at what it does not expect, and says why it is skipped"
+    reason = "a test stops at what it does not expect"
 )]
 
 #[path = "program/mod.rs"]
