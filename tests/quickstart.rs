@@ -69,6 +69,8 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
             "comparison.tex",
             "comparisons.csv",
             "provenance.json",
+            "report.html",
+            "report.json",
             "report.md",
             "results.csv"
         ]

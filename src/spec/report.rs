@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value, json};
+
 use super::experiment::Vocabulary;
 use super::source::Diagnostics;
 use super::yaml::{Content, Entry, Node};
@@ -60,6 +62,62 @@ pub(super) struct Report {
     pub(super) tables: Vec<Part>,
     pub(super) figures: Vec<Part>,
     pub(super) claims: Claims,
+}
+
+/// The schema of `report:`.
+pub(super) fn schema(vocabulary: Vocabulary) -> Value {
+    let one = json!({"type": ["string", "number"]});
+    let columns: Map<String, Value> = COLUMNS
+        .iter()
+        .map(|column| {
+            let values = json!({"anyOf": [one, {"type": "array", "items": one}]});
+            ((*column).to_owned(), values)
+        })
+        .collect();
+    let list = |known: &[&str]| {
+        let part = json!({
+            "type": "object", "additionalProperties": false, "required": ["kind"],
+            "properties": {
+                "kind": {"enum": known},
+                "name": {"type": "string", "description": "Its own name, and the stem of its files."},
+                "title": {"type": "string", "description": "A title of its own."},
+                "where": {
+                    "type": "object", "additionalProperties": false, "properties": columns,
+                    "description": "The rows it is made from, by column; a row without a value in a column stays."
+                }
+            }
+        });
+        json!({"type": "array", "items": {"anyOf": [{"enum": known}, part]}})
+    };
+    let default = Claims::default();
+    json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {
+            "tables": list(vocabulary.tables),
+            "figures": list(vocabulary.figures),
+            "statistics": {
+                "type": "object", "additionalProperties": false,
+                "properties": {
+                    "test": {
+                        "enum": Test::ALL.map(Test::name), "default": default.test.name(),
+                        "description": "The test behind every dagger: over seeds (paired_t, \
+                                        welch_t), users or rows."
+                    },
+                    "alpha": {
+                        "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1,
+                        "default": default.alpha, "description": "Its level."
+                    },
+                    "correction": {
+                        "enum": Correction::ALL.map(Correction::name),
+                        "default": default.correction.name(),
+                        "description": "What is done about many comparisons in one table."
+                    }
+                },
+                "description": "How claims are tested."
+            }
+        },
+        "description": "Tables and figures (default: all that have something to show), and how claims are tested.",
+    })
 }
 
 /// Reads `report:`; what is wrong goes to `diagnostics` with its place.
@@ -192,6 +250,7 @@ fn columns(node: &Node, diagnostics: &mut Diagnostics) -> BTreeMap<String, Vec<S
         let mut values = Vec::new();
         for item in items {
             match &item.content {
+                Content::Scalar(Value::String(text)) => values.push(text.clone()),
                 Content::Scalar(value) if !item.is_null() => values.push(value.to_string()),
                 _ => diagnostics.error_with_help(
                     "spec::report",

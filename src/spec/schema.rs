@@ -4,8 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
-use super::{backbone, data, fidelity, pipeline as pipeline_file, text_encoder};
-use crate::statistics::{Claims, Correction, Test};
+use super::{backbone, data, fidelity, pipeline as pipeline_file, report, text_encoder};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -34,7 +33,7 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
         }),
-        _ => report(vocabulary),
+        _ => report::schema(vocabulary),
     };
     let properties: Map<String, Value> = KEYS
         .iter()
@@ -320,61 +319,6 @@ fn settings(methods: &[(&str, Value)], definitions: &mut Definitions) -> Value {
     json!({
         "type": "object", "properties": properties,
         "description": "Settings of methods; what is left out has the method's default.",
-    })
-}
-
-fn report(vocabulary: Vocabulary) -> Value {
-    let one = json!({"type": ["string", "number"]});
-    let columns: Map<String, Value> = super::report::COLUMNS
-        .iter()
-        .map(|column| {
-            let values = json!({"anyOf": [one, {"type": "array", "items": one}]});
-            ((*column).to_owned(), values)
-        })
-        .collect();
-    let list = |known: &[&str]| {
-        let part = json!({
-            "type": "object", "additionalProperties": false, "required": ["kind"],
-            "properties": {
-                "kind": {"enum": known},
-                "name": {"type": "string", "description": "Its own name, and the stem of its files."},
-                "title": {"type": "string", "description": "A title of its own."},
-                "where": {
-                    "type": "object", "additionalProperties": false, "properties": columns,
-                    "description": "The rows it is made from, by column; a row without a value in a column stays."
-                }
-            }
-        });
-        json!({"type": "array", "items": {"anyOf": [{"enum": known}, part]}})
-    };
-    let default = Claims::default();
-    json!({
-        "type": "object", "additionalProperties": false,
-        "properties": {
-            "tables": list(vocabulary.tables),
-            "figures": list(vocabulary.figures),
-            "statistics": {
-                "type": "object", "additionalProperties": false,
-                "properties": {
-                    "test": {
-                        "enum": Test::ALL.map(Test::name), "default": default.test.name(),
-                        "description": "The test behind every dagger: over seeds (paired_t, \
-                                        welch_t), users or rows."
-                    },
-                    "alpha": {
-                        "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1,
-                        "default": default.alpha, "description": "Its level."
-                    },
-                    "correction": {
-                        "enum": Correction::ALL.map(Correction::name),
-                        "default": default.correction.name(),
-                        "description": "What is done about many comparisons in one table."
-                    }
-                },
-                "description": "How claims are tested."
-            }
-        },
-        "description": "Tables and figures (default: all that have something to show), and how claims are tested.",
     })
 }
 

@@ -15,7 +15,7 @@ use runner::results::ResultSet;
 /// A stage for each of the first cells, two trainings with two seeds each, one disagreement.
 pub(crate) fn details(results: &ResultSet) -> Details {
     let text = str::to_owned;
-    let rows = results.rows().iter().take(40).enumerate();
+    let rows = results.rows().iter().enumerate();
     let stages = rows.map(|(at, row)| StageFacts {
         id: format!("evaluate@method={},seed={}", row.method, row.seed),
         key: row.stage_key,
@@ -68,7 +68,14 @@ fn page() -> String {
 #[test]
 fn the_page_needs_nothing_from_outside_and_lets_no_text_become_a_tag() {
     let page = page();
-    for outside in ["src=\"http", "href=\"http", "@import", "url("] {
+    for outside in [
+        "src=\"http",
+        "href=\"http",
+        "@import",
+        "url(http",
+        "url(\"http",
+        "url(//",
+    ] {
         assert!(!page.contains(outside), "{outside}");
     }
     assert!(!page.contains("<script>boom"), "a prompt became a script");

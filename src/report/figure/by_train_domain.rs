@@ -54,7 +54,7 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
     trains.sort_by_key(position);
     let transferred: Vec<&System> = systems
         .iter()
-        .filter(|system| trained_on(&view, &pairs, &name, system).len() > 1)
+        .filter(|system| transfers(&view, &pairs, &name, system))
         .collect();
     if transferred.is_empty() {
         return Err(format!(
@@ -99,20 +99,22 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
     Ok(chart)
 }
 
-fn trained_on<'a>(
-    view: &View,
-    pairs: &'a [Pair],
-    metric: &str,
-    system: &System,
-) -> BTreeSet<&'a str> {
-    let trained = pairs.iter().filter(|pair| {
-        pair.train != UNTRAINED
-            && view.shots(pair, metric).iter().any(|&k| {
-                view.entry(pair, metric, system, k)
-                    .is_some_and(|entry| entry.cell.train_domain == pair.train)
-            })
-    });
-    trained.map(|pair| pair.train.as_str()).collect()
+/// Whether a test domain has results of the system from more than one train domain.
+fn transfers(view: &View, pairs: &[Pair], metric: &str, system: &System) -> bool {
+    let mut tests: Vec<&str> = Vec::new();
+    for pair in pairs.iter().filter(|pair| pair.train != UNTRAINED) {
+        let trained = view.shots(pair, metric).iter().any(|&k| {
+            view.entry(pair, metric, system, k)
+                .is_some_and(|entry| entry.cell.train_domain == pair.train)
+        });
+        if trained {
+            if tests.contains(&pair.test.as_str()) {
+                return true;
+            }
+            tests.push(&pair.test);
+        }
+    }
+    false
 }
 
 struct Subject<'a> {
