@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::arguments::Global;
 use super::{CliError, Exit, output};
-use crate::report::record::Folder;
+use crate::report::record::{self, Folder};
 use crate::report::{Details, files_of, stale_files, write_all};
 use crate::spec::{Experiment, Request};
 use crate::study::collect::collect;
@@ -56,6 +56,14 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     } else {
         arguments.of.clone()
     };
+    if !folder.join(record::FILE).exists() {
+        return Err(CliError::NotThere(format!(
+            "there is no report in `{}` that could be made again: it has no {}\n  help: name an \
+             experiment file, or the folder below results/ that `runner run` wrote",
+            shown(&folder),
+            record::FILE
+        )));
+    }
     let read = Folder::read(&folder).map_err(StudyError::from)?;
     let (input, selection) = read.input().map_err(StudyError::from)?;
     if !arguments.check {

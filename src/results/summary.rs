@@ -1,11 +1,12 @@
 //! What a result set says over seeds: mean, spread, and how much of it is missing.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::method::System;
 use super::natural::natural;
 use super::row::ResultRow;
+use crate::base::StageKey;
 use crate::statistics::mean;
 
 /// What seeds are averaged over: all of a row but its seed, value, n and stage.
@@ -74,6 +75,9 @@ pub struct Summary {
     pub undefined: usize,
     /// The smallest and the largest n of the rows.
     pub n: (u64, u64),
+    /// The stages that computed the rows. One for several seeds means that nothing of a seed is in
+    /// the value.
+    pub stages: BTreeSet<StageKey>,
 }
 
 impl Summary {
@@ -84,9 +88,13 @@ impl Summary {
     }
 
     /// The sample standard deviation (divisor n − 1) of the defined values; none for fewer than
-    /// two of them, since one value says nothing about spread.
+    /// two of them, since one value says nothing about spread, and none where one stage gave the
+    /// value for all seeds.
     #[must_use]
     pub fn standard_deviation(&self) -> Option<f64> {
+        if self.stages.len() < 2 {
+            return None;
+        }
         mean::standard_deviation(&self.values)
     }
 }
@@ -102,6 +110,7 @@ pub fn summarise<'a>(rows: impl IntoIterator<Item = &'a ResultRow>) -> BTreeMap<
             ..Summary::default()
         });
         summary.seeds.push(row.seed);
+        summary.stages.insert(row.stage_key);
         summary.n = (summary.n.0.min(row.n), summary.n.1.max(row.n));
         match row.value {
             Some(value) => {

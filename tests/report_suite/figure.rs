@@ -56,12 +56,17 @@ fn the_fixture_has_ink_of_every_system() {
 #[test]
 fn every_figure_is_the_same_every_time() {
     let results = set();
+    let mut drawn = 0;
     for figure in FIGURES {
         let input = input(&results);
-        let one = figure.draw(&input).expect("drawn");
-        let two = figure.draw(&input).expect("drawn");
-        assert_eq!(one, two, "{}", figure.name);
+        // The fixture has no system that was trained on another domain.
+        if let Ok(one) = figure.draw(&input) {
+            let two = figure.draw(&input).expect("drawn");
+            assert_eq!(one, two, "{}", figure.name);
+            drawn += 1;
+        }
     }
+    assert_eq!(drawn, 2);
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn the_page_of_the_fixture() {
     - 1 value is undefined, which the means leave out
     - movie → movie: 3 cells without a result (— in the table)
     - book → book: 4 cells without a result (— in the table)
-    - Not built yet: Caser
+    - The pipeline has no stages for it: Caser
     - Failed: dros, book, K = 256 (out of memory)
     - data of movie: the test split has 16 users only
 
@@ -154,6 +154,12 @@ fn the_page_of_the_fixture() {
     ![AUC over the number of training samples, a panel per test domain, with spread over seeds, trivial baselines and the paper's values](auc_by_shots.png)
 
     The same as vectors: [auc_by_shots.svg](auc_by_shots.svg).
+
+    ## Figure: zero_shot
+
+    ![AUC without training samples, a group of bars per test domain, beside the tuned system at few samples](zero_shot.png)
+
+    The same as vectors: [zero_shot.svg](zero_shot.svg).
 
     ## Data
 

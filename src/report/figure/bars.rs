@@ -29,23 +29,6 @@ pub(super) fn paint<B: DrawingBackend>(
     series: &[ChartSeries],
     chance: Option<f64>,
 ) -> Result<(), String> {
-    // A yardstick is a line across, as in every figure.
-    for one in series.iter().filter(|one| one.trivial) {
-        if let Some(point) = &one.level {
-            canvas.line(
-                &frame.across(point.mean),
-                one.look.colour,
-                2.2,
-                one.look.dashes,
-            )?;
-        }
-        let reach = frame.tick_distance() * FILLED / 2.0;
-        for point in &one.points {
-            let (x, y) = (frame.x(point.tick), frame.y(point.mean));
-            let ends = [(x - reach, y), (x + reach, y)];
-            canvas.line(&ends, one.look.colour, 2.2, one.look.dashes)?;
-        }
-    }
     let systems: Vec<&ChartSeries> = series.iter().filter(|one| !one.trivial).collect();
     let width = (frame.tick_distance() * FILLED / systems.len().max(1) as f64).min(90.0);
     let ground = chance.map_or(frame.bottom, |chance| frame.y(chance));
@@ -90,6 +73,23 @@ pub(super) fn paint<B: DrawingBackend>(
                 let at = (middle, frame.y(*value));
                 canvas.hollow_marker(crate::chart::Marker::Circle, at, MARKER_RADIUS, INK)?;
             }
+        }
+    }
+    // A yardstick is a line across, as in every figure, over the bars that are longer.
+    for one in series.iter().filter(|one| one.trivial) {
+        if let Some(point) = &one.level {
+            canvas.line(
+                &frame.across(point.mean),
+                one.look.colour,
+                2.2,
+                one.look.dashes,
+            )?;
+        }
+        let reach = frame.tick_distance() * FILLED / 2.0;
+        for point in &one.points {
+            let (x, y) = (frame.x(point.tick), frame.y(point.mean));
+            let ends = [(x - reach, y), (x + reach, y)];
+            canvas.line(&ends, one.look.colour, 2.2, one.look.dashes)?;
         }
     }
     Ok(())

@@ -127,6 +127,7 @@ impl ChartPoint {
                     style.show(mean),
                     style.show(spread)
                 ),
+                None if seeds > 1 => format!("{}, the same for all seeds", style.show(mean)),
                 None => format!("{}, 1 seed", style.show(mean)),
             },
         })
@@ -216,6 +217,16 @@ impl FigureChart {
                 input.experiment,
                 name_of(style, metric)
             ));
+        };
+        let least = panels
+            .iter()
+            .flat_map(|panel| &panel.series)
+            .flat_map(ChartSeries::extent)
+            .fold(f64::INFINITY, f64::min);
+        let values = match chance {
+            // Bars begin there; nothing is below.
+            Some(chance) if form == Form::Bars => values.from(chance, least),
+            _ => values,
         };
         let seeds = view.seeds();
         Ok(Self {

@@ -34,6 +34,19 @@ impl ValueAxis {
         })
     }
 
+    /// The same axis from `ground` on, if all that is shown lies above it.
+    pub(super) fn from(self, ground: f64, least_shown: f64) -> Self {
+        let whole = (ground / self.step).fract().abs() < 1e-9;
+        if least_shown >= ground && whole && ground < self.most {
+            Self {
+                least: ground,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
     fn ticks(self) -> impl Iterator<Item = f64> {
         let count = ((self.most - self.least) / self.step).round() as usize;
         (0..=count).map(move |index| self.least + self.step * index as f64)

@@ -16,7 +16,7 @@ use super::look::looks;
 use super::panel::even_ticks;
 use crate::report::evidence::subject;
 use crate::report::input::ReportInput;
-use crate::report::view::{Pair, View};
+use crate::report::view::{Entry, Pair, View};
 use crate::report::words;
 use crate::results::{Group, System, metric};
 
@@ -50,8 +50,7 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
     let mut zero_shot: BTreeSet<System> = BTreeSet::new();
     for pair in &pairs {
         for system in view.systems(pair, &name) {
-            let entry = view.entry(pair, &name, &system, None);
-            if entry.is_some_and(|entry| entry.cell.k.is_none() && entry.summary.mean().is_some()) {
+            if untuned(&view, pair, &name, &system).is_some() {
                 zero_shot.insert(system);
             }
         }
@@ -85,8 +84,11 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
                 _ => None,
             };
             let points = pairs.iter().enumerate().filter_map(|(tick, pair)| {
-                let entry = view.entry(pair, &name, system, k)?;
-                ChartPoint::of(&entry, tick)
+                let entry = match k {
+                    Some(_) => view.entry(pair, &name, system, k),
+                    None => untuned(&view, pair, &name, system),
+                };
+                ChartPoint::of(&entry?, tick)
             });
             ChartSeries {
                 name: label(system, k),
@@ -132,6 +134,35 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
     Ok(chart)
 }
 
+/// What a system gives without training samples: its row without K or, where it stands at every K
+/// of the grid, the one value that all of those have from one stage.
+fn untuned<'a>(view: &'a View, pair: &Pair, metric: &str, system: &System) -> Option<Entry<'a>> {
+    let defined = |entry: &Entry<'_>| entry.summary.mean().is_some();
+    let without = view
+        .entry(pair, metric, system, None)
+        .filter(|entry| entry.cell.k.is_none());
+    if without.is_some() {
+        return without.filter(defined);
+    }
+    let at: Vec<Entry<'_>> = view
+        .shots(pair, metric)
+        .into_iter()
+        .filter_map(|k| view.entry(pair, metric, system, k))
+        .collect();
+    let mut stages: BTreeSet<crate::base::StageKey> = BTreeSet::new();
+    for entry in &at {
+        stages.extend(&entry.summary.stages);
+    }
+    let rows: usize = at.iter().map(|entry| entry.summary.seeds.len()).sum();
+    // Of a grid with one cell nobody can tell, but for what is untuned by its name.
+    let is_named =
+        system.method == "tallrec" && matches!(system.variant.as_deref(), Some("base" | "AT"));
+    if stages.len() != 1 || (rows < 2 && !is_named) {
+        return None;
+    }
+    at.into_iter().find(defined)
+}
+
 /// The system that comparisons are about, if it was tuned on samples, and the K it is shown at.
 fn tuned(view: &View, pairs: &[Pair], metric: &str) -> Option<(System, u64)> {
     let system = pairs.iter().find_map(|pair| subject(view, pair, metric))?;
@@ -139,7 +170,8 @@ fn tuned(view: &View, pairs: &[Pair], metric: &str) -> Option<(System, u64)> {
     for pair in pairs {
         for k in view.shots(pair, metric).into_iter().flatten() {
             let entry = view.entry(pair, metric, &system, Some(k));
-            if entry.is_some_and(|entry| !entry.repeated) {
+            let is_tuned = untuned(view, pair, metric, &system).is_none();
+            if is_tuned && entry.is_some_and(|entry| !entry.repeated) {
                 shots.insert(k);
             }
         }

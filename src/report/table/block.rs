@@ -297,10 +297,17 @@ impl<'a> Block<'a> {
             return None;
         }
         let single = self.per_system(|_, _, entry| {
-            entry.is_some_and(|entry| !entry.repeated && entry.summary.values.len() == 1)
+            entry.is_some_and(|entry| {
+                let summary = entry.summary;
+                !entry.repeated && !summary.values.is_empty() && summary.stages.len() == 1
+            })
         });
-        (!single.is_empty())
-            .then(|| format!("no ±: a single value has no spread: {}", single.join("; ")))
+        (!single.is_empty()).then(|| {
+            format!(
+                "no ±: a single value, for one seed or for all, has no spread: {}",
+                single.join("; ")
+            )
+        })
     }
 
     /// The systems with an entry like that, with their K: `Caser (K = 16 and 64)`.
