@@ -72,7 +72,9 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
             "report.html",
             "report.json",
             "report.md",
-            "results.csv"
+            "results.csv",
+            "zero_shot.png",
+            "zero_shot.svg"
         ]
     );
     assert!(first["auc_by_shots.png"].starts_with(b"\x89PNG"));
