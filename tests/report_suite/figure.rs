@@ -154,6 +154,29 @@ fn many_systems_shots_and_pairs_find_their_place() {
     show("many", &drawing);
 }
 
+#[test]
+fn only_systems_have_panels_of_what_they_were_trained_on() {
+    let mut rows = Vec::new();
+    for train in ["movie", "book"] {
+        for system in ["like_share", "tallrec/AT+RT"] {
+            let path = [system, train, "movie"];
+            rows.push(row(path, Some(16), 0, "auc", Some(0.6)));
+        }
+    }
+    let results = ResultSet::from_rows(rows).expect("a set");
+    let figure = runner::report::figure::find("by_train_domain").expect("registered");
+    let chart = figure
+        .chart(&ReportInput::new("fixture", &results))
+        .expect("drawn");
+    assert_eq!(chart.panels.len(), 1);
+    let series = chart.panels[0].series.iter();
+    let names: Vec<&str> = series.map(|one| one.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["trained on book", "trained on movie", "share of likes"]
+    );
+}
+
 /// Leaves the figures of a test where somebody wants to look at them.
 fn show(name: &str, drawing: &Drawing) {
     if let Ok(folder) = std::env::var("RUNNER_SHOW_FIGURES") {

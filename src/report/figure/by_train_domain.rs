@@ -54,6 +54,8 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
     trains.sort_by_key(position);
     let transferred: Vec<&System> = systems
         .iter()
+        // A yardstick is a line in the panels of the others, whatever its rows say it was trained on.
+        .filter(|system| system.group() == Group::System)
         .filter(|system| transfers(&view, &pairs, &name, system))
         .collect();
     if transferred.is_empty() {
