@@ -11,7 +11,7 @@ use super::legend::{self, LegendEntry, Sample};
 use super::look::Look;
 use super::panel::{PanelFrame, ValueAxis};
 use crate::chart::canvas::{Align, Canvas, Scene, Writing};
-use crate::chart::palette::{INK, QUIET};
+use crate::chart::palette::{INK, QUIET, VERMILLION};
 use crate::chart::{Dashes, Marker};
 use crate::report::input::ReportInput;
 use crate::report::view::{Entry, MAIN_METRIC, View};
@@ -40,6 +40,8 @@ pub struct FigureChart {
     pub title: String,
     /// What to know about it.
     pub subtitle: String,
+    /// Whether the rows are no one set, which the tables' last lines explain.
+    pub with_care: bool,
     /// What y is, with its unit.
     pub y_label: String,
     /// Lines or bars.
@@ -241,6 +243,7 @@ impl FigureChart {
                 };
                 format!("mean over {seeds} seeds, {whiskers}: ± 1 sample standard deviation")
             },
+            with_care: false,
             y_label: format!("{} (test split)", style.heading(metric)),
             form,
             panels,
@@ -322,6 +325,14 @@ impl Scene for FigureChart {
             Align::Centre,
             writing(20.0, false, QUIET),
         )?;
+        if self.with_care {
+            canvas.text(
+                "read with care: see the last lines of the table",
+                (width / 2.0, 100.0),
+                Align::Centre,
+                writing(20.0, true, VERMILLION),
+            )?;
+        }
         let step = width / self.columns() as f64;
         for panel in &self.panels {
             let left = step * panel.column as f64;

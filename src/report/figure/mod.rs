@@ -43,11 +43,7 @@ impl Figure {
             figure: self.name,
             missing,
         })?;
-        if !input.guards.is_empty() {
-            chart
-                .subtitle
-                .push_str("; read with care: see the table's last lines");
-        }
+        chart.with_care = !input.guards.is_empty();
         if let Some(title) = &input.title {
             chart.title.clone_from(title);
         }
