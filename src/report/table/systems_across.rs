@@ -74,6 +74,19 @@ impl<'a> Layout<'a> {
         format!("{domain}, {}", words::shots(k))
     }
 
+    /// Metric, split, seeds and n; by domain where that differs.
+    fn about(blocks: &[Block<'_>]) -> String {
+        let mut said: Vec<String> = blocks.iter().map(Block::what_it_is).collect();
+        said.dedup();
+        if said.len() == 1 {
+            return said.remove(0);
+        }
+        let each = blocks
+            .iter()
+            .map(|block| format!("{}: {}", block.pair, block.what_it_is()));
+        each.collect::<Vec<_>>().join(" ")
+    }
+
     fn notes(blocks: &[Block<'_>]) -> Vec<String> {
         let mut notes = Vec::new();
         for block in blocks {
@@ -99,14 +112,14 @@ fn render(input: &ReportInput<'_>) -> String {
     let layout = Layout::new(input, &view);
     let blocks = layout.blocks();
     let mut parts = Vec::new();
-    let Some(first) = blocks.first() else {
+    if blocks.is_empty() {
         parts.push(format!(
             "There is nothing to compare: no row of experiment `{}` on the test split.",
             input.experiment
         ));
         parts.extend(missing_lines(input));
         return parts.join("\n\n") + "\n";
-    };
+    }
     let name = |system: &System| match system.group() {
         Group::Trivial => format!("*{system}*"),
         Group::System => system.to_string(),
@@ -148,7 +161,7 @@ fn render(input: &ReportInput<'_>) -> String {
         }
     }
     parts.push(table.render().trim_end().to_owned());
-    parts.push(first.what_it_is());
+    parts.push(Layout::about(&blocks));
     let mut notes = Layout::notes(&blocks);
     if parts[0].contains("*paper") {
         notes.push(format!("paper: {}", paper::CITATION));
@@ -168,9 +181,9 @@ fn as_latex(input: &ReportInput<'_>) -> String {
     let view = View::new(input, "test");
     let layout = Layout::new(input, &view);
     let blocks = layout.blocks();
-    let Some(first) = blocks.first() else {
+    if blocks.is_empty() {
         return latex::HEAD.to_owned() + "\n% There is nothing to compare.\n";
-    };
+    }
     let heading = latex::escape(&metric::style(&layout.metric).heading(&layout.metric));
     let names = layout.systems.iter().map(|system| {
         let name = latex::escape(&system.to_string());
@@ -217,7 +230,7 @@ fn as_latex(input: &ReportInput<'_>) -> String {
         .iter()
         .map(|title| format!("{title}."))
         .collect();
-    caption.push(first.what_it_is());
+    caption.push(Layout::about(&blocks));
     caption.extend(
         Layout::notes(&blocks)
             .iter()
@@ -286,7 +299,7 @@ fn blocks(input: &ReportInput<'_>) -> Vec<TableBlock> {
     }
     vec![TableBlock {
         title: first.style.heading(&layout.metric),
-        about: first.what_it_is(),
+        about: Layout::about(&blocks),
         notes: Layout::notes(&blocks),
         higher_is_better: first.style.higher_is_better,
         corner: "trained and tested on".to_owned(),
