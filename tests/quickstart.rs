@@ -98,6 +98,11 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
     assert_eq!(rows, 2 * 2 * 8 * 2 * 3 + 1);
     assert!(summary(&said)["ran"].as_u64().is_some_and(|ran| ran > 60));
 
+    // What only the store knows is on the page: stages, courses of trainings, rows in dispute.
+    let page = String::from_utf8_lossy(&first["report.html"]).into_owned();
+    for part in ["rec_tune", "training loss", "disagree most", "Did the user"] {
+        assert!(page.contains(part), "{part} is missing on the page");
+    }
     comparisons_are_about_the_results(&first["comparisons.csv"], &first["results.csv"]);
     let record = Provenance::from_json("provenance.json", &first["provenance.json"]);
     let stages = record.expect("own text").stages;

@@ -122,11 +122,7 @@ fn table(block: &Block<'_>) -> MarkdownTable {
 
 fn text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
     let place = block.place(system, k);
-    let marks = match place.rank {
-        Rank::Best => ["**", "**"],
-        Rank::Second => ["<u>", "</u>"],
-        Rank::Other => ["", ""],
-    };
+    let marks = markdown_marks(place.rank);
     let paper = of_paper(block, &place);
     let ours = in_words(
         block,
@@ -207,6 +203,24 @@ fn to_paper(block: &Block<'_>, place: &Place<'_>) -> Option<f64> {
     let distance = mean * block.style.scale - place.paper?.auc_percent;
     // Both are shown with two digits; adding 0 makes −0 a plain 0.
     Some((distance * 100.0).round() / 100.0 + 0.0)
+}
+
+/// What stands before and after the best and the second of a line.
+pub(super) fn markdown_marks(rank: Rank) -> [&'static str; 2] {
+    match rank {
+        Rank::Best => ["**", "**"],
+        Rank::Second => ["<u>", "</u>"],
+        Rank::Other => ["", ""],
+    }
+}
+
+/// The same in LaTeX.
+pub(super) fn latex_marks(rank: Rank) -> [&'static str; 2] {
+    match rank {
+        Rank::Best => ["\\textbf{", "}"],
+        Rank::Second => ["\\underline{", "}"],
+        Rank::Other => ["", ""],
+    }
 }
 
 /// Mean, spread and how many seeds lack, between marks.
@@ -293,11 +307,7 @@ fn as_latex(input: &ReportInput<'_>) -> String {
 
 fn latex_text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {
     let place = block.place(system, k);
-    let marks = match place.rank {
-        Rank::Best => ["\\textbf{", "}"],
-        Rank::Second => ["\\underline{", "}"],
-        Rank::Other => ["", ""],
-    };
+    let marks = latex_marks(place.rank);
     let dagger = if place.dagger { "$^{\\dagger}$" } else { "" };
     let ours = in_words(block, &place, k, marks, " $\\pm$ ", dagger).replace('—', "--");
     match (place.paper, to_paper(block, &place)) {

@@ -3,8 +3,10 @@
 //!
 //! The paper's values stand in a row of their own below ours, with the difference.
 
-use super::block::{Block, Rank};
-use super::comparison::{block_place, in_words, missing_lines, of_paper};
+use super::block::Block;
+use super::comparison::{
+    block_place, in_words, latex_marks, markdown_marks, missing_lines, of_paper,
+};
 use super::{BlockRow, Table, TableBlock, latex};
 use crate::report::input::ReportInput;
 use crate::report::markdown::MarkdownTable;
@@ -135,11 +137,7 @@ fn render(input: &ReportInput<'_>) -> String {
                 .map(|one| block.place(one, k))
                 .collect();
             let cells = places.iter().map(|place| {
-                let marks = match place.rank {
-                    Rank::Best => ["**", "**"],
-                    Rank::Second => ["<u>", "</u>"],
-                    Rank::Other => ["", ""],
-                };
+                let marks = markdown_marks(place.rank);
                 let dagger = if place.dagger { "†" } else { "" };
                 in_words(block, place, k, marks, " ± ", dagger)
             });
@@ -202,11 +200,7 @@ fn as_latex(input: &ReportInput<'_>) -> String {
                 .map(|one| block.place(one, k))
                 .collect();
             let cells = places.iter().map(|place| {
-                let marks = match place.rank {
-                    Rank::Best => ["\\textbf{", "}"],
-                    Rank::Second => ["\\underline{", "}"],
-                    Rank::Other => ["", ""],
-                };
+                let marks = latex_marks(place.rank);
                 let dagger = if place.dagger { "$^{\\dagger}$" } else { "" };
                 in_words(block, place, k, marks, " $\\pm$ ", dagger).replace('—', "--")
             });
