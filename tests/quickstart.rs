@@ -100,7 +100,12 @@ fn quickstart_ends_in_a_table_and_a_figure_and_is_not_done_twice() {
 
     // What only the store knows is on the page: stages, courses of trainings, rows in dispute.
     let page = String::from_utf8_lossy(&first["report.html"]).into_owned();
-    for part in ["rec_tune", "training loss", "disagree most", "Did the user"] {
+    for part in [
+        "rec_tune",
+        "training loss",
+        "disagree most",
+        "Whether the user will like",
+    ] {
         assert!(page.contains(part), "{part} is missing on the page");
     }
     comparisons_are_about_the_results(&first["comparisons.csv"], &first["results.csv"]);
