@@ -10,6 +10,7 @@
 //!   before the manifest, folders included; a shorter one takes less time to run again than many
 //!   of them would spend waiting for the disk.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ use crate::base::clock;
 pub const WORTH_FLUSHING_S: f64 = 1.0;
 
 impl Store {
-    /// Publishes what a stage wrote: artifacts first, then the manifest, each by a rename. After
+    /// Publishes what a stage wrote: artifacts first, then the manifest, each by a rename; `notes`
+    /// say how it came about, such as with how many tries, and stand beside the machine. After
     /// this returns, the stage is done for every runner; before, it is as if it never ran.
     ///
     /// # Errors
@@ -35,6 +37,7 @@ impl Store {
         material: KeyMaterial,
         outputs: &[(String, String, PathBuf)],
         wall_s: f64,
+        notes: &BTreeMap<String, String>,
     ) -> Result<Manifest, StoreError> {
         let flush = wall_s >= WORTH_FLUSHING_S;
         let mut records = Vec::with_capacity(outputs.len());
@@ -67,7 +70,7 @@ impl Store {
             outputs: records,
             wall_s,
             made_at_ms: clock::unix_milliseconds(),
-            environment: environment(),
+            environment: environment().into_iter().chain(notes.clone()).collect(),
         };
         self.write_manifest(&manifest, flush)?;
         Ok(manifest)

@@ -147,6 +147,21 @@ pub enum EventKind {
         /// Whether it was among the fresh ones when the run started.
         was_fresh: bool,
     },
+    /// A stage failed in a way that another try can help, and is tried again.
+    StageRetried {
+        /// The stage.
+        stage: String,
+        /// Which try is next, counted from 1: 2 for the first that is made again.
+        attempt: u32,
+        /// How many tries it has at most.
+        attempts: u32,
+        /// What went wrong.
+        message: String,
+        /// What is done otherwise, such as half as much in a pass; empty for the very same.
+        change: String,
+        /// Seconds until then.
+        wait_s: f64,
+    },
     /// A stage failed; its descendants will be skipped.
     StageFailed {
         /// The stage.

@@ -6,10 +6,12 @@ pub mod canonical;
 pub mod clock;
 pub mod digest;
 pub mod event;
+pub mod limits;
 pub mod nearest;
 pub mod random;
 
 pub use canonical::canonical_json;
 pub use digest::{Digest, StageKey};
 pub use event::{Emitter, Event, EventKind, Lane, TemplateShape};
+pub use limits::Limits;
 pub use random::Random;

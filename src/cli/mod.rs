@@ -16,6 +16,7 @@ mod schema;
 mod serve;
 mod status;
 mod why;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -74,6 +75,9 @@ enum Command {
     Cache(cache::Arguments),
     /// Prints JSON Schemas for editors, or lists stage kinds and methods with their parameters.
     Schema(schema::Arguments),
+    /// Does stages of the accelerator lane for a runner that starts it.
+    #[command(hide = true)]
+    Worker,
     /// Prints a completion script for a shell.
     Completions(CompletionArguments),
 }
@@ -116,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&cli.global, arguments),
         Command::Cache(arguments) => cache::run(&cli.global, arguments),
         Command::Schema(arguments) => schema::run(arguments),
+        Command::Worker => worker::run(),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "runner", &mut script);

@@ -53,7 +53,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let mut study = arguments.experiment.open(global)?;
+    study.worker = super::worker::command();
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     if arguments.dry_run {
         return super::plan::show(&study, jobs, false, arguments.json);

@@ -12,7 +12,7 @@ use super::environment::{Environment, Reads, Values};
 use super::node::{MetricSource, NodeInput, NodeSource, SourceReference, StageGraph, StageNode};
 use super::rows::Rows;
 use crate::base::nearest::suggestion;
-use crate::base::{Digest, Lane, canonical};
+use crate::base::{Digest, Lane, Limits, canonical};
 use crate::spec::backbone::MISSING_HELP;
 use crate::spec::pipeline::{Case, Condition, Over, Source, SourceKind, StageTemplate};
 use crate::spec::template::{Template, Unresolved};
@@ -387,6 +387,20 @@ impl<'e> Builder<'e> {
         ))
     }
 
+    /// The experiment's word for the template, the pipeline's, the experiment's for the kind, the
+    /// kind's own: the first that says something holds.
+    fn limits(&self, template: &StageTemplate, kind: &'static dyn ErasedStage) -> Limits {
+        let said = |name: &str| {
+            let mut all = self.experiment.limits.iter();
+            all.find(|limits| limits.name == name)
+                .map_or(Limits::NONE, |limits| limits.limits)
+        };
+        said(&template.name)
+            .over(template.limits)
+            .over(said(kind.name()))
+            .over(kind.limits())
+    }
+
     fn intern(
         &mut self,
         template: &StageTemplate,
@@ -419,6 +433,7 @@ impl<'e> Builder<'e> {
             outputs,
             lane,
             threads,
+            limits: self.limits(template, kind),
         });
         let makers: Vec<NodeIndex> = self.result.graph[node]
             .inputs

@@ -30,6 +30,22 @@ pub(super) fn pipeline(
     for source in pipeline.results.all() {
         check_source(source, grid, &names, diagnostics);
     }
+    for limits in &experiment.limits {
+        let is_kind = kinds.iter().any(|kind| kind.name() == limits.name);
+        if !is_kind && !names.contains(&limits.name.as_str()) {
+            let known = names.iter().copied();
+            let known: Vec<&str> = known.chain(kinds.iter().map(|kind| kind.name())).collect();
+            diagnostics.error_with_help(
+                "spec::limits",
+                limits.span,
+                format!(
+                    "`{}` is neither a stage of the pipeline nor a kind",
+                    limits.name
+                ),
+                suggestion(&limits.name, known),
+            );
+        }
+    }
     let bound = pipeline.bound_names();
     for stage in &pipeline.stages {
         check_condition(&stage.when, experiment, &bound, diagnostics);

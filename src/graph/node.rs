@@ -6,7 +6,7 @@ use std::fmt;
 use petgraph::graph::{DiGraph, NodeIndex};
 use serde_json::Value;
 
-use crate::base::Lane;
+use crate::base::{Lane, Limits};
 use crate::stage::{ErasedStage, OutputDeclaration};
 
 /// One stage with everything that is known before anything runs.
@@ -27,6 +27,8 @@ pub struct StageNode {
     pub lane: Lane,
     /// How many threads it uses.
     pub threads: usize,
+    /// How often it is tried and how long it may take.
+    pub limits: Limits,
 }
 
 impl fmt::Debug for StageNode {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::curve::Curve;
 use crate::base::{Event, EventKind, Lane, TemplateShape, clock};
-use crate::reporter::Repetitions;
+use crate::reporter::{Repetitions, again};
 
 /// So many things that happened lately are kept.
 const RECENT: usize = 50;
@@ -248,6 +248,10 @@ impl State {
                         log_end: None,
                     });
                 }
+            }
+            ref retried @ EventKind::StageRetried { ref stage, .. } => {
+                self.place(stage, Standing::Waiting);
+                self.happened(stage.clone(), cut(&again(retried)).to_owned(), at_s);
             }
             EventKind::StageSkipped { stage, because } => {
                 self.place(&stage, Standing::Skipped);

@@ -26,6 +26,14 @@ pub enum ModelFileError {
         /// The reason.
         source: io::Error,
     },
+    /// The hub could not be reached, or broke off.
+    #[error("{message}{}", help_line(.help))]
+    Network {
+        /// What is wrong.
+        message: String,
+        /// What to do about it; may be empty.
+        help: String,
+    },
     /// What was asked cannot be.
     #[error("{message}{}", help_line(.help))]
     Invalid {
@@ -60,6 +68,21 @@ impl ModelFileError {
             message: message.into(),
             help: String::new(),
         }
+    }
+
+    /// The same as a failure of the network, which another try may not have.
+    #[must_use]
+    pub fn of_the_network(self) -> Self {
+        match self {
+            Self::Invalid { message, help } => Self::Network { message, help },
+            other => other,
+        }
+    }
+
+    /// Whether the network is to blame.
+    #[must_use]
+    pub fn is_of_the_network(&self) -> bool {
+        matches!(self, Self::Network { .. })
     }
 
     /// Adds what to do about it.

@@ -141,6 +141,7 @@ impl HubCache {
         let failed = |what: String, error: hf_hub::api::sync::ApiError| {
             let text = clipped(&error.to_string());
             self.absent(model, &format!("and {what} failed: {text}"))
+                .of_the_network()
         };
         // Its own retries are off: one that follows a failed resumption asks for the file from
         // its first byte and appends that to what is there already (hf-hub 0.5.0).

@@ -11,6 +11,8 @@ pub struct Details {
     pub stages: Vec<StageFacts>,
     /// The courses of trainings.
     pub curves: Vec<Curve>,
+    /// How many more there are, which a page would not bear.
+    pub curves_left_out: usize,
     /// Rows on which systems disagree.
     pub disagreements: Vec<Disagreement>,
 }
@@ -32,6 +34,8 @@ pub struct StageFacts {
     pub inputs: Vec<(String, String)>,
     /// Program, commit, device, time.
     pub facts: Vec<(String, String)>,
+    /// The end of what an external program printed; empty for all others.
+    pub log: String,
     /// Positions of the stages its inputs come from.
     pub made_from: Vec<usize>,
 }

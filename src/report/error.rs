@@ -30,9 +30,13 @@ pub enum ReportError {
         /// What is wrong.
         message: String,
     },
-    /// The page could not be made from its template.
-    #[error("cannot make report.html: {message}")]
-    Page {
+    /// A text could not be made from its template: a mistake in the program.
+    #[error(
+        "cannot fill in the template {name}: {message}; this is a bug in runner, please report it"
+    )]
+    Template {
+        /// The template.
+        name: &'static str,
         /// What the template engine says.
         message: String,
     },
@@ -64,12 +68,4 @@ pub enum ReportError {
         /// The reason.
         source: io::Error,
     },
-}
-
-impl ReportError {
-    pub(super) fn page(error: &minijinja::Error) -> Self {
-        Self::Page {
-            message: format!("{error:#}"),
-        }
-    }
 }

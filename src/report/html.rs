@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use minijinja::Environment;
 use serde_json::{Value, json};
 
 use super::details::{Curve, Details, title_of};
@@ -15,6 +14,7 @@ use super::figure::chart::{ChartPoint, ChartSeries, Form};
 use super::fragment::html_of;
 use super::input::ReportInput;
 use super::page;
+use super::template;
 use super::view::View;
 use super::words;
 use super::write::{MadeFigure, MadeTable};
@@ -33,7 +33,7 @@ const MOST_POINTS: usize = 240;
 /// Writes the page.
 ///
 /// # Errors
-/// [`ReportError::Page`] if the template fails, which is a mistake in the program.
+/// [`ReportError::Template`] if the template fails, which is a mistake in the program.
 pub fn render(
     input: &ReportInput<'_>,
     tables: &[MadeTable],
@@ -56,14 +56,7 @@ pub fn render(
     });
     // Inside a script element only `<` could end it.
     let data = data.to_string().replace('<', "\\u003c");
-    let mut environment = Environment::new();
-    environment
-        .add_template("page.html", PAGE)
-        .map_err(|error| ReportError::page(&error))?;
-    let template = environment
-        .get_template("page.html")
-        .map_err(|error| ReportError::page(&error))?;
-    let page = template.render(value_of(json!({
+    let values = json!({
         "experiment": input.experiment,
         "description": input.description.trim(),
         "complete": complete(input),
@@ -72,13 +65,14 @@ pub fn render(
         "tables": tables.iter().map(|table| table_json(table, &cells)).collect::<Vec<_>>(),
         "figures": figures.iter().map(figure_json).collect::<Vec<_>>(),
         "curves": details.curves.iter().map(|curve| &curve.title).collect::<Vec<_>>(),
+        "curves_left_out": details.curves_left_out,
         "disagreements": disagreements_json(details),
         "sections": sections(input),
         "style": STYLE,
         "script": SCRIPT,
         "data_json": data,
-    })));
-    page.map_err(|error| ReportError::page(&error))
+    });
+    template::render("page.html", PAGE, values)
 }
 
 /// Markdown as a page of its own, in the same style.
@@ -92,26 +86,6 @@ pub fn document(title: &str, markdown: &str) -> String {
          </body>\n</html>\n",
         html_of(markdown)
     )
-}
-
-/// JSON as the template engine's value.
-fn value_of(json: Value) -> minijinja::Value {
-    match json {
-        Value::Null => minijinja::Value::from(()),
-        Value::Bool(yes) => minijinja::Value::from(yes),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => minijinja::Value::from(whole),
-            (None, Some(number)) => minijinja::Value::from(number),
-            (None, None) => minijinja::Value::from(()),
-        },
-        Value::String(text) => minijinja::Value::from(text),
-        Value::Array(items) => {
-            minijinja::Value::from(items.into_iter().map(value_of).collect::<Vec<_>>())
-        }
-        Value::Object(map) => minijinja::Value::from_pairs(
-            map.into_iter().map(|(name, inner)| (name, value_of(inner))),
-        ),
-    }
 }
 
 /// How much of what was asked for is there.
@@ -326,7 +300,7 @@ fn stage_json(stage: &super::details::StageFacts) -> Value {
     json!({
         "id": stage.id, "key": stage.key.hex(), "kind": stage.kind, "version": stage.version,
         "parameters": stage.parameters, "inputs": stage.inputs, "facts": stage.facts,
-        "made_from": stage.made_from, "log": "",
+        "made_from": stage.made_from, "log": stage.log,
     })
 }
 

@@ -21,6 +21,7 @@ pub mod paper;
 pub mod part;
 pub mod record;
 pub mod table;
+mod template;
 pub mod view;
 pub mod words;
 pub mod write;

@@ -3,49 +3,46 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
+
 use super::audit;
+use super::error::ReportError;
 use super::input::ReportInput;
 use super::markdown::{MarkdownTable, one_line};
 use super::table::missing_lines;
+use super::template;
 use super::view::{MAIN_METRIC, Pair, View, is_better};
 use super::words;
 use super::write::{MadeFigure, MadeTable};
 use crate::results::natural::natural;
 use crate::results::{Group, System, metric};
 
+const TEMPLATE: &str = include_str!("../../templates/report/report.md");
+
 /// Writes the page.
-#[must_use]
-pub fn render(input: &ReportInput<'_>, tables: &[MadeTable], figures: &[MadeFigure]) -> String {
-    let mut blocks = vec![format!("# {}", one_line(&input.experiment))];
-    let description = input.description.trim();
-    if !description.is_empty() {
-        blocks.push(description.to_owned());
-    }
-    blocks.push("## Summary".to_owned());
-    blocks.extend(summary(input));
-    for table in tables {
-        let name = &table.name;
-        blocks.push(format!("## Table: {name}"));
-        blocks.push(deepen(table.markdown.trim_end()));
-        blocks.push(format!(
-            "The same for a paper: [{name}.tex]({name}.tex); for other programs: [{name}.csv]({name}.csv)."
-        ));
-    }
-    for figure in figures {
-        let MadeFigure { name, summary, .. } = figure;
-        blocks.push(format!("## Figure: {name}"));
-        blocks.push(match &figure.drawn {
-            Ok(_) => format!(
-                "![{summary}]({name}.png)\n\nThe same as vectors: [{name}.svg]({name}.svg)."
-            ),
-            Err(reason) => format!("Not drawn: {}.", one_line(reason)),
-        });
-    }
-    for (title, section) in sections(input) {
-        blocks.push(format!("## {title}"));
-        blocks.extend(section);
-    }
-    blocks.join("\n\n") + "\n"
+///
+/// # Errors
+/// [`ReportError::Template`] if the template fails, which is a mistake in the program.
+pub fn render(
+    input: &ReportInput<'_>,
+    tables: &[MadeTable],
+    figures: &[MadeFigure],
+) -> Result<String, ReportError> {
+    let tables = tables
+        .iter()
+        .map(|table| json!({"name": table.name, "markdown": deepen(table.markdown.trim_end())}));
+    let figures = figures.iter().map(|figure| {
+        let not_drawn = figure.drawn.as_ref().err().map(|reason| one_line(reason));
+        json!({"name": figure.name, "summary": figure.summary, "not_drawn": not_drawn})
+    });
+    let sections = sections(input).into_iter();
+    let sections = sections.map(|(title, body)| json!({"title": title, "body": body.join("\n\n")}));
+    let values = json!({
+        "experiment": one_line(&input.experiment), "description": input.description.trim(),
+        "summary": summary(input).join("\n\n"), "tables": tables.collect::<Vec<_>>(),
+        "figures": figures.collect::<Vec<_>>(), "sections": sections.collect::<Vec<_>>(),
+    });
+    template::render("report.md", TEMPLATE, values)
 }
 
 /// What stands below tables and figures: titles and blocks.

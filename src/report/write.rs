@@ -112,19 +112,19 @@ pub fn make(
     for declared in &selection.tables {
         let table = declared.of;
         tables.push(declared.with(input, |input| {
-            MadeTable {
+            Ok::<_, ReportError>(MadeTable {
                 name: declared.name.clone(),
                 title: declared
                     .title
                     .clone()
                     .unwrap_or_else(|| format!("{}: {}", input.experiment, declared.name)),
                 summary: table.summary,
-                markdown: (table.render)(input),
-                latex: (table.latex)(input),
+                markdown: (table.render)(input)?,
+                latex: (table.latex)(input)?,
                 csv: (table.csv)(input),
                 blocks: (table.blocks)(input),
-            }
-        }));
+            })
+        })?);
     }
     let mut figures = Vec::new();
     for declared in &selection.figures {
@@ -163,14 +163,14 @@ pub struct Files {
 /// `report.md`, and with `details` `report.html`.
 ///
 /// # Errors
-/// [`ReportError::Drawing`] if drawing itself fails, [`ReportError::Page`] if the page does.
+/// [`ReportError::Drawing`] if drawing itself fails, [`ReportError::Template`] if a template does.
 pub fn files_of(
     input: &ReportInput<'_>,
     selection: &Selection,
     details: Option<&Details>,
 ) -> Result<Files, ReportError> {
     let (tables, figures) = make(input, selection)?;
-    let page = page::render(input, &tables, &figures);
+    let page = page::render(input, &tables, &figures)?;
     let html = details
         .map(|details| html::render(input, &tables, &figures, details))
         .transpose()?;

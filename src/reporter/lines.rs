@@ -64,6 +64,33 @@ pub(super) fn headline(
     format!("{experiment}: {stages} stages, {fresh} fresh, {to_run} to run{estimate}")
 }
 
+/// `try 2 of 3 in 0.5 s, since …`, for a stage that is tried again.
+pub(crate) fn again(kind: &EventKind) -> String {
+    let EventKind::StageRetried {
+        attempt,
+        attempts,
+        message,
+        change,
+        wait_s,
+        ..
+    } = kind
+    else {
+        return String::new();
+    };
+    let wait = Duration::try_from_secs_f64(*wait_s).unwrap_or_default();
+    let when = if wait.is_zero() {
+        "now".to_owned()
+    } else {
+        format!("in {}", clock::human(wait))
+    };
+    let with = if change.is_empty() {
+        String::new()
+    } else {
+        format!(", with {change}")
+    };
+    format!("try {attempt} of {attempts} {when}{with}, since {message}")
+}
+
 /// The last line of a run.
 pub(super) fn closing(kind: &EventKind) -> Option<String> {
     let EventKind::RunFinished {
@@ -140,6 +167,9 @@ impl<W: Write> Reporter for Lines<W> {
                     .as_ref()
                     .map_or_else(String::new, |log| format!("\n  log: {log}"));
                 format!("{} FAILED {stage}: {message}{log}", self.counter())
+            }
+            retried @ EventKind::StageRetried { stage, .. } => {
+                format!("again {stage}: {}", again(retried))
             }
             EventKind::StageSkipped { stage, because } => {
                 self.done += 1;

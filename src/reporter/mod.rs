@@ -15,6 +15,7 @@ pub use follow::{JournalFile, JournalReader};
 pub use journal::Journal;
 pub use json::JsonLines;
 pub use lines::Lines;
+pub(crate) use lines::again;
 pub use progress::Progress;
 pub(crate) use quiet::Repetitions;
 

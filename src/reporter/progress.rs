@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use super::lines::{closing, headline, left};
+use super::lines::{again, closing, headline, left};
 use super::quiet::Repetitions;
 use crate::base::{Event, EventKind, clock};
 
@@ -118,6 +118,13 @@ impl Reporter for Progress {
             }
             EventKind::StageFresh { stage, .. } | EventKind::StageReopened { stage, .. } => {
                 self.end(stage);
+            }
+            retried @ EventKind::StageRetried { stage, .. } => {
+                if let Some(bar) = self.stages.remove(stage) {
+                    bar.finish_and_clear();
+                    self.bars.remove(&bar);
+                }
+                self.line(&format!("again {stage}: {}", again(retried)))?;
             }
             EventKind::StageFailed {
                 stage,

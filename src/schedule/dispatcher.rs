@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BinaryHeap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -10,15 +11,19 @@ use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
 use super::crew::{Crew, Hand};
+use super::device_queue::DeviceQueue;
 use super::forecast::Forecast;
 use super::interrupt::Interrupt;
+use super::process::{Device, WorkerCommand};
 use super::shape;
-use super::worker::Outcome;
+use super::tries::Tries;
+use super::work::{Failed, Outcome};
 use crate::artifact::Store;
 use crate::artifact::latest::{Appender, LatestRecord};
 use crate::base::{EventKind, Lane, StageKey, clock};
 use crate::graph::StageGraph;
 use crate::plan::Plan;
+use crate::stage::Failure;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -31,6 +36,9 @@ pub struct Options {
     pub fail_fast: bool,
     /// Where logs of stages go.
     pub logs: PathBuf,
+    /// How to start the process that does the stages of the accelerator lane; without one they
+    /// are done here.
+    pub worker: Option<WorkerCommand>,
 }
 
 /// Where a stage stands.
@@ -74,7 +82,7 @@ pub struct RunSummary {
 }
 
 pub(super) enum Message {
-    Event(EventKind),
+    Event { node: NodeIndex, kind: EventKind },
     Done { node: NodeIndex, outcome: Outcome },
     Interrupted,
 }
@@ -84,6 +92,15 @@ pub(super) struct Running {
     pub(super) key: StageKey,
     pub(super) threads: usize,
     pub(super) hand: Hand,
+    /// Asks it to stop.
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) started: Instant,
+    /// When it last gave a sign of life.
+    pub(super) heard: Instant,
+    /// Why it is to stop although nobody asked for that.
+    pub(super) given_up: Option<(Failure, String)>,
+    /// How many times less memory it takes than it would by itself.
+    pub(super) lighter: u32,
 }
 
 /// A stage waiting for a place on its lane; the longest remaining path goes first.
@@ -139,7 +156,10 @@ pub(super) struct Dispatcher<'r, 'g> {
     pub(super) forecast: Forecast,
     pub(super) ready: Vec<NodeIndex>,
     pub(super) cpu: BinaryHeap<Waiting>,
-    pub(super) accelerator: BinaryHeap<Waiting>,
+    pub(super) accelerator: DeviceQueue,
+    /// The process of the accelerator lane.
+    pub(super) device: Option<Arc<Device>>,
+    pub(super) tries: Tries,
     /// Stages that another runner is making.
     pub(super) elsewhere: Vec<NodeIndex>,
     /// When to look at those again, and how long to wait after that.
@@ -199,7 +219,12 @@ pub fn run<'g>(
         forecast: Forecast::new(graph, plan, options.jobs),
         ready: Vec::new(),
         cpu: BinaryHeap::new(),
-        accelerator: BinaryHeap::new(),
+        accelerator: DeviceQueue::default(),
+        device: options
+            .worker
+            .clone()
+            .map(|command| Arc::new(Device::new(command, &options.logs))),
+        tries: Tries::default(),
         elsewhere: Vec::new(),
         look_at: None,
         crew: Crew::default(),
@@ -246,14 +271,18 @@ impl Dispatcher<'_, '_> {
     fn drain(&mut self, receiver: &Receiver<Message>) {
         let mut stopped_at = None;
         loop {
+            self.watch();
+            self.try_again();
             self.settle_ready();
             self.look_elsewhere();
             self.dispatch();
             if !self.ready.is_empty() {
                 continue;
             }
-            let queues_are_empty =
-                self.cpu.is_empty() && self.accelerator.is_empty() && self.elsewhere.is_empty();
+            let queues_are_empty = self.cpu.is_empty()
+                && self.accelerator.is_empty()
+                && self.elsewhere.is_empty()
+                && self.tries.is_empty();
             if self.running.is_empty() && (self.stopping || queues_are_empty) {
                 // Events that workers sent before their last message are read by now.
                 return;
@@ -288,22 +317,30 @@ impl Dispatcher<'_, '_> {
             .look_at
             .filter(|_| !self.elsewhere.is_empty() && !self.stopping)
             .map(|(at, _)| at.saturating_duration_since(clock::now()));
-        match (look, stops) {
-            (Some(look), true) => Some(look.min(LOOK_STOPPED)),
-            (Some(look), false) => Some(look),
-            (None, true) => Some(LOOK_STOPPED),
+        let stopped = stops.then_some(LOOK_STOPPED);
+        let next = [look, self.next_look(), stopped];
+        match next.into_iter().flatten().min() {
+            Some(next) => Some(next),
             // Nothing runs, yet something is queued: a lane is in use elsewhere.
-            (None, false) if self.running.is_empty() => Some(LOOK_AGAIN[1]),
-            (None, false) => None,
+            None if self.running.is_empty() => Some(LOOK_AGAIN[1]),
+            None => None,
         }
     }
 
     fn receive(&mut self, message: Message) {
         match message {
-            Message::Event(kind) => (self.sink)(kind),
+            Message::Event { node, kind } => {
+                if let Some(running) = self.running.get_mut(&node) {
+                    running.heard = clock::now();
+                }
+                (self.sink)(kind);
+            }
             Message::Interrupted => {
                 self.stopping = true;
                 let message = if self.interrupt.presses() >= 2 {
+                    for running in self.running.values() {
+                        running.stop.store(true, Ordering::SeqCst);
+                    }
                     "stopping now".to_owned()
                 } else {
                     format!(
@@ -326,13 +363,21 @@ impl Dispatcher<'_, '_> {
                     Lane::Accelerator => self.accelerator_busy = false,
                 }
                 self.crew.give_back(running.hand);
-                self.ended(node, outcome);
+                let outcome = match (outcome, running.given_up) {
+                    (Outcome::Cancelled, Some((failure, message))) => Outcome::Failed(Failed {
+                        failure,
+                        message,
+                        log: None,
+                    }),
+                    (outcome, _) => outcome,
+                };
+                self.ended(node, outcome, running.lighter);
                 self.wake_twins(node, running.key);
             }
         }
     }
 
-    fn ended(&mut self, node: NodeIndex, outcome: Outcome) {
+    fn ended(&mut self, node: NodeIndex, outcome: Outcome, lighter: u32) {
         let id = self.graph.graph[node].id.clone();
         match outcome {
             Outcome::Made(manifest) => {
@@ -354,7 +399,7 @@ impl Dispatcher<'_, '_> {
                 self.made(node, manifest.outputs, NodeState::Made);
             }
             Outcome::InputsLost(lost) => self.lost(node, &lost),
-            Outcome::Failed(message, log) => self.failed(node, message, log),
+            Outcome::Failed(failed) => self.failed_try(node, failed, lighter),
             Outcome::Cancelled => {
                 self.states[node.index()] = NodeState::Cancelled;
                 (self.sink)(EventKind::StageCancelled { stage: id });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Listener = Box<dyn Fn() + Send>;
 
@@ -10,7 +10,6 @@ type Listener = Box<dyn Fn() + Send>;
 #[derive(Clone, Default)]
 pub struct Interrupt {
     presses: Arc<AtomicUsize>,
-    stop_now: Arc<AtomicBool>,
     listener: Arc<Mutex<Option<Listener>>>,
 }
 
@@ -23,10 +22,7 @@ impl std::fmt::Debug for Interrupt {
 impl Interrupt {
     /// One more request to stop.
     pub fn press(&self) {
-        let before = self.presses.fetch_add(1, Ordering::SeqCst);
-        if before >= 1 {
-            self.stop_now.store(true, Ordering::SeqCst);
-        }
+        self.presses.fetch_add(1, Ordering::SeqCst);
         if let Ok(listener) = self.listener.lock()
             && let Some(wake) = listener.as_ref()
         {
@@ -38,12 +34,6 @@ impl Interrupt {
     #[must_use]
     pub fn presses(&self) -> usize {
         self.presses.load(Ordering::SeqCst)
-    }
-
-    /// The flag that running stages look at.
-    #[must_use]
-    pub fn stop_flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.stop_now)
     }
 
     pub(super) fn listen(&self, wake: Listener) {

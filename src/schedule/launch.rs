@@ -3,20 +3,25 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use petgraph::graph::NodeIndex;
 
 use super::dispatcher::{Dispatcher, Message, NodeState, Running, Waiting};
-use super::worker::{Outcome, Work, WorkInput, panic_message, work};
+use super::tries::Chosen;
+use super::work::{Failed, Hear, Outcome, Work, WorkInput, panic_message, work};
 use crate::artifact::StageLock;
 use crate::artifact::latest::LatestRecord;
-use crate::base::{Emitter, EventKind, Lane, StageKey, clock};
+use crate::base::{Digest, Emitter, EventKind, Lane, StageKey, clock};
 use crate::graph::SourceReference;
 use crate::stage::InputArtifact;
 
 /// Why a stage needs no run although it was expected to.
 const SAME_INPUTS: &str = "same inputs as before";
 const ANOTHER_RUNNER: &str = "made by another runner";
+
+/// The input that takes longest to load.
+const BACKBONE: &str = "backbone";
 
 const NEVER_MADE: &str = "an input was never made; this is a bug in runner, please report it";
 
@@ -37,7 +42,22 @@ impl Dispatcher<'_, '_> {
         };
         match self.graph.graph[node].lane {
             Lane::Cpu => self.cpu.push(waiting),
-            Lane::Accelerator => self.accelerator.push(waiting),
+            Lane::Accelerator => {
+                let backbone = self.backbone(node);
+                self.accelerator.push(waiting, backbone);
+            }
+        }
+    }
+
+    /// What a stage would load into the accelerator's memory.
+    fn backbone(&self, node: NodeIndex) -> Option<Digest> {
+        let mut inputs = self.graph.graph[node].inputs.iter();
+        let input = inputs.find(|input| input.name == BACKBONE)?;
+        match &input.sources.first()?.from {
+            SourceReference::Output { node, output } => {
+                Some(self.plan.keys.output(*node, *output)?.digest)
+            }
+            SourceReference::File { path, files } => Some(self.plan.keys.file(path, files)?.digest),
         }
     }
 
@@ -180,7 +200,11 @@ impl Dispatcher<'_, '_> {
                 return;
             }
         };
-        let Some(work_item) = self.work(node, key, threads, locks) else {
+        let stop = Arc::new(AtomicBool::new(false));
+        let chosen = self.chosen(node);
+        let lighter = chosen.lighter;
+        let Some(work_item) = self.work(node, key, threads, (chosen, Arc::clone(&stop)), locks)
+        else {
             self.failed(node, NEVER_MADE.to_owned(), None);
             return;
         };
@@ -191,7 +215,7 @@ impl Dispatcher<'_, '_> {
             let outcome = catch_unwind(AssertUnwindSafe(|| work(work_item, &store)))
                 .unwrap_or_else(|panic| {
                     let message = panic_message(panic.as_ref());
-                    Outcome::Failed(format!("the runner panicked: {message}"), None)
+                    Outcome::Failed(Failed::certain(format!("the runner panicked: {message}")))
                 });
             // Let go of the store before the dispatcher hears of the end.
             drop(store);
@@ -212,7 +236,18 @@ impl Dispatcher<'_, '_> {
         }
         self.states[node.index()] = NodeState::Running;
         self.twins.insert(key, Vec::new());
-        self.running.insert(node, Running { key, threads, hand });
+        let now = clock::now();
+        let running = Running {
+            key,
+            threads,
+            hand,
+            stop,
+            started: now,
+            heard: now,
+            given_up: None,
+            lighter,
+        };
+        self.running.insert(node, running);
     }
 
     fn work(
@@ -220,6 +255,7 @@ impl Dispatcher<'_, '_> {
         node: NodeIndex,
         key: StageKey,
         threads: usize,
+        (chosen, stop): (Chosen, Arc<AtomicBool>),
         locks: Vec<StageLock>,
     ) -> Option<Work> {
         let stage = &self.graph.graph[node];
@@ -261,23 +297,25 @@ impl Dispatcher<'_, '_> {
             }
         }
         let sender = self.sender.clone();
-        let emitter = Emitter::new(
-            &stage.id,
-            Arc::new(move |kind| {
-                let _ = sender.send(Message::Event(kind));
-            }),
-        );
+        let hear: Hear = Arc::new(move |kind| {
+            let _ = sender.send(Message::Event { node, kind });
+        });
+        let in_process = stage.lane == Lane::Cpu || stage.kind.has_own_process();
         Some(Work {
             id: stage.id.clone(),
             key,
             kind: stage.kind,
-            params: stage.params.clone(),
+            params: chosen.params,
             material,
             inputs,
             outputs: stage.outputs.clone(),
             threads,
-            emitter,
-            stop: self.interrupt.stop_flag(),
+            memory: stage.limits.memory,
+            device: self.device.clone().filter(|_| !in_process),
+            notes: chosen.notes,
+            emitter: Emitter::new(&stage.id, Arc::clone(&hear)),
+            hear,
+            stop,
             log: self.options.logs.join(format!("{}.log", key.short())),
             locks,
         })

@@ -8,16 +8,26 @@
 //! - A stage whose key a running stage of this run has waits for that one and is then fresh.
 //! - Before a stage runs, the bytes of its inputs are compared with their digests. Missing or
 //!   damaged bytes send their maker back to work, once, and the stage waits for it.
-//! - A failure skips what depends on it and nothing else.
+//! - A failure skips what depends on it and nothing else. One that another try can help is tried
+//!   again first; out of memory, with less at once.
+//! - Stages of the accelerator lane are done by a worker process, which may break down, hang or
+//!   be killed without taking anything else with it.
 
+mod child;
 mod crew;
+mod device_queue;
 mod dispatcher;
 mod forecast;
 mod interrupt;
 mod launch;
 mod needs;
+mod process;
 mod shape;
-mod worker;
+mod tries;
+mod wire;
+mod work;
 
+pub use child::serve;
 pub use dispatcher::{NodeState, Options, RunSummary, run};
 pub use interrupt::Interrupt;
+pub use process::WorkerCommand;

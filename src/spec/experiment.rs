@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::grid::{self, Grid, STANDARD_AXES};
+use super::limits::{self, NamedLimits};
 use super::only::{self, Selection};
 use super::overrides;
 use super::pipeline::{self, Pipeline};
@@ -18,7 +19,7 @@ use crate::base::nearest::suggestion;
 use crate::statistics::Claims;
 
 /// The keys of an experiment file.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "experiment",
     "description",
     "pipeline",
@@ -30,6 +31,7 @@ pub const KEYS: [&str; 11] = [
     "settings",
     "variables",
     "report",
+    "limits",
 ];
 
 /// Names that the program knows and the files may use.
@@ -84,6 +86,8 @@ pub struct Experiment {
     pub figures: Vec<Part>,
     /// How the report tests its claims.
     pub claims: Claims,
+    /// How often stages are tried and how long they may take, by kind or template.
+    pub limits: Vec<NamedLimits>,
     /// The pipeline.
     pub pipeline: Pipeline,
     /// Methods of the grid that the pipeline has no stages for.
@@ -201,6 +205,7 @@ impl Experiment {
             tables: report.tables,
             figures: report.figures,
             claims: report.claims,
+            limits: limits::by_name(root.get("limits"), &mut diagnostics),
             pipeline,
             unbuilt: Vec::new(),
             sources,

@@ -12,6 +12,7 @@ pub mod experiment;
 pub mod fidelity;
 pub mod files;
 pub mod grid;
+pub mod limits;
 pub mod mistake;
 mod model_block;
 pub mod only;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::source::Span;
 use super::template::{Reference, Template};
+use crate::base::Limits;
 
 mod decode;
 
@@ -12,7 +13,15 @@ pub use decode::decode;
 /// The keys of a pipeline file.
 pub const KEYS: [&str; 5] = ["pipeline", "description", "stages", "targets", "results"];
 /// The keys of a stage template.
-pub const STAGE_KEYS: [&str; 6] = ["description", "when", "kind", "params", "inputs", "cases"];
+pub const STAGE_KEYS: [&str; 7] = [
+    "description",
+    "when",
+    "kind",
+    "params",
+    "inputs",
+    "cases",
+    "limits",
+];
 /// The keys of a case.
 pub const CASE_KEYS: [&str; 4] = ["when", "kind", "params", "inputs"];
 /// The keys of an input.
@@ -55,6 +64,8 @@ pub struct StageTemplate {
     pub span: Span,
     /// It exists only for cells this holds for.
     pub when: Condition,
+    /// How often its stages are tried and how long they may take.
+    pub limits: Limits,
     /// What it is; the first case whose condition holds.
     pub cases: Vec<Case>,
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
-use super::{backbone, data, fidelity, pipeline as pipeline_file, report, text_encoder};
+use super::{backbone, data, fidelity, limits, pipeline as pipeline_file, report, text_encoder};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -32,6 +32,10 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "settings" => settings(methods, &mut definitions),
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
+        }),
+        "limits" => json!({
+            "type": "object", "additionalProperties": limits::schema(),
+            "description": "Retries, timeout and heartbeat by stage kind or stage of the pipeline.",
         }),
         _ => report::schema(vocabulary),
     };
@@ -352,6 +356,7 @@ pub fn pipeline(kinds: &[(&str, &str, Value)]) -> Value {
         "kind" => json!({"oneOf": kind_names}),
         "params" => params.clone(),
         "inputs" => inputs.clone(),
+        "limits" => limits::schema(),
         _ => when.clone(),
     };
     let case_properties: Map<String, Value> = pipeline_file::CASE_KEYS

@@ -82,6 +82,11 @@ impl StageKind for AlpacaTune {
         params.0.check()
     }
 
+    fn lighter(params: &Params) -> Option<(Params, String)> {
+        let (lighter, words) = params.0.lighter()?;
+        Some((Params(lighter), words))
+    }
+
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let params = &params.0;
         let (options, lora) = params.read()?;

@@ -112,6 +112,7 @@ impl StageKind for Command {
         about: "anything the program reads, its own script included",
     }];
     const SKIP: &'static [&'static str] = &["lane", "threads"];
+    const OWN_PROCESS: bool = true;
 
     fn outputs(params: &Params) -> Vec<OutputDeclaration> {
         params

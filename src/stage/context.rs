@@ -1,15 +1,18 @@
 //! What a running stage may see and touch.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use super::StageError;
 use crate::base::{Digest, Emitter};
 
 /// An artifact handed to a stage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct InputArtifact {
     /// File or folder; read it, never write it.
     pub path: PathBuf,
@@ -33,6 +36,43 @@ pub struct StageContext {
     threads: usize,
     emitter: Emitter,
     cancelled: Arc<AtomicBool>,
+    keep: Option<Arc<Keep>>,
+}
+
+/// What a process that does one stage after the other keeps in memory for the next: the last
+/// large thing, by the digest of what it was read from.
+#[derive(Default)]
+pub struct Keep(Mutex<Option<(Digest, Arc<dyn Any + Send + Sync>)>>);
+
+impl std::fmt::Debug for Keep {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Keep")
+    }
+}
+
+impl Keep {
+    /// What was kept under this digest, or what `make` makes, which is kept in place of whatever
+    /// was kept before; that goes first, for there may not be memory for both.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn get_or_make<T: Any + Send + Sync, E>(
+        &self,
+        digest: Digest,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, value)) = &*kept
+            && *known == digest
+            && let Ok(value) = Arc::clone(value).downcast::<T>()
+        {
+            return Ok(value);
+        }
+        *kept = None;
+        let made = Arc::new(make()?);
+        *kept = Some((digest, Arc::clone(&made) as Arc<dyn Any + Send + Sync>));
+        Ok(made)
+    }
 }
 
 impl StageContext {
@@ -54,6 +94,7 @@ impl StageContext {
             threads: 1,
             emitter,
             cancelled: Arc::default(),
+            keep: None,
         }
     }
 
@@ -83,6 +124,19 @@ impl StageContext {
     pub fn with_cancellation(mut self, cancelled: Arc<AtomicBool>) -> Self {
         self.cancelled = cancelled;
         self
+    }
+
+    /// Sets what is kept in memory from stage to stage.
+    #[must_use]
+    pub fn with_keep(mut self, keep: Arc<Keep>) -> Self {
+        self.keep = Some(keep);
+        self
+    }
+
+    /// What is kept in memory from stage to stage; none where every stage starts afresh.
+    #[must_use]
+    pub fn keep(&self) -> Option<&Keep> {
+        self.keep.as_deref()
     }
 
     /// The single artifact of an input.

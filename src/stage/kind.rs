@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{StageContext, StageError};
-use crate::base::Lane;
+use crate::base::{Lane, Limits};
 
 /// How many artifacts an input takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +117,11 @@ pub trait StageKind: Sync + 'static {
     /// Parameters left out of the key while they have their default: a parameter added later
     /// goes here, so that old artifacts stay fresh.
     const SKIP_IF_DEFAULT: &'static [&'static str] = &[];
+    /// How often it is tried and how long it may take, where nobody says otherwise.
+    const LIMITS: Limits = Limits::NONE;
+    /// Whether all its work is done by a process that it starts itself, so that it needs none of
+    /// the runner's to be on its own.
+    const OWN_PROCESS: bool = false;
 
     /// The artifacts it makes with these parameters.
     fn outputs(params: &Self::Params) -> Vec<OutputDeclaration>;
@@ -137,6 +142,12 @@ pub trait StageKind: Sync + 'static {
     /// The field's name and what is wrong with it.
     fn check(_params: &Self::Params) -> Result<(), (String, String)> {
         Ok(())
+    }
+
+    /// Parameters with which the same work needs less memory, and what they change in words;
+    /// `None` where it cannot need less. Only parameters in [`StageKind::SKIP`] may differ.
+    fn lighter(_params: &Self::Params) -> Option<(Self::Params, String)> {
+        None
     }
 
     /// Does the work: reads `context.input(..)`, writes `context.output(..)`.
@@ -187,6 +198,12 @@ pub trait ErasedStage: Sync {
         &self,
         completed: &Value,
     ) -> Result<(Vec<OutputDeclaration>, Lane, usize), ParamError>;
+    /// See [`StageKind::LIMITS`].
+    fn limits(&self) -> Limits;
+    /// See [`StageKind::OWN_PROCESS`].
+    fn has_own_process(&self) -> bool;
+    /// See [`StageKind::lighter`].
+    fn lighter(&self, completed: &Value) -> Option<(Value, String)>;
     /// Does the work.
     ///
     /// # Errors
@@ -282,6 +299,22 @@ impl<S: StageKind> ErasedStage for Erased<S> {
             let threads = S::threads(&params).max(1);
             (S::outputs(&params), S::lane(&params), threads)
         })
+    }
+
+    fn limits(&self) -> Limits {
+        S::LIMITS
+    }
+
+    fn has_own_process(&self) -> bool {
+        S::OWN_PROCESS
+    }
+
+    fn lighter(&self, completed: &Value) -> Option<(Value, String)> {
+        let (lighter, words) = S::lighter(&Self::typed(completed).ok()?)?;
+        let lighter = serde_json::to_value(lighter).ok()?;
+        // Whatever else it changed would be in the key, and so be another stage's work.
+        let same_key = self.key_params(completed) == self.key_params(&lighter);
+        same_key.then_some((lighter, words))
     }
 
     fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError> {

@@ -70,8 +70,18 @@ pub(super) struct Loaded {
 
 impl Loaded {
     /// Reads the input `backbone`.
-    pub(super) fn open(context: &StageContext) -> Result<Self, StageError> {
+    ///
+    /// A process that does many stages reads a backbone once: the runner compares the bytes with
+    /// the input's digest before each of them, so what was read from these bytes is still right.
+    pub(super) fn open(context: &StageContext) -> Result<Arc<Self>, StageError> {
         let input = context.input("backbone")?;
+        match context.keep() {
+            Some(keep) => keep.get_or_make(input.digest, || Self::read(input)),
+            None => Self::read(input).map(Arc::new),
+        }
+    }
+
+    fn read(input: &InputArtifact) -> Result<Self, StageError> {
         let (folder, name) = locate(input)?;
         let backbone = Backbone::open(&folder)?;
         let digest = backbone.weights.digest()?;

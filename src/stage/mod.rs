@@ -37,8 +37,8 @@ pub mod train_recommender;
 mod tuned;
 mod tuning_params;
 
-pub use context::{InputArtifact, StageContext};
-pub use error::StageError;
+pub use context::{InputArtifact, Keep, StageContext};
+pub use error::{Failure, StageError};
 pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
 
 /// Every stage kind there is, by name.

@@ -73,6 +73,11 @@ impl StageKind for RecTune {
         params.0.check()
     }
 
+    fn lighter(params: &Params) -> Option<(Params, String)> {
+        let (lighter, words) = params.0.lighter()?;
+        Some((Params(lighter), words))
+    }
+
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let params = &params.0;
         let (options, lora) = params.read()?;

@@ -10,6 +10,7 @@ use super::language_model::{Loaded, adapter_input, template};
 use super::samples::write_json;
 use super::train_recommender::predictions;
 use super::tuned::Reporting;
+use super::tuning_params::fewer_tokens;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
 use crate::base::{Digest, Lane};
 use crate::metric::plausible::suspicions;
@@ -94,6 +95,15 @@ impl StageKind for Score {
             }
         }
         Ok(())
+    }
+
+    fn lighter(params: &Params) -> Option<(Params, String)> {
+        let (pass_tokens, words) = fewer_tokens(params.pass_tokens)?;
+        let lighter = Params {
+            pass_tokens,
+            ..params.clone()
+        };
+        Some((lighter, words))
     }
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {

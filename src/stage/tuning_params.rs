@@ -165,6 +165,22 @@ pub(super) struct Written {
     tensorboard: bool,
 }
 
+/// Half the tokens in a pass, down to one text at a time.
+pub(super) fn fewer_tokens(tokens: usize) -> Option<(usize, String)> {
+    match tokens {
+        0 | 1 => None,
+        // Shorter than most prompts: each text passes alone anyway.
+        2..=128 => Some((1, format!("pass_tokens {tokens} → 1: one text in a pass"))),
+        _ => {
+            let half = tokens / 2;
+            Some((
+                half,
+                format!("pass_tokens {tokens} → {half}: half as much in a pass"),
+            ))
+        }
+    }
+}
+
 fn cutoff_length() -> usize {
     512
 }
@@ -233,6 +249,27 @@ impl Complete {
             ));
         }
         Ok(())
+    }
+
+    /// The same training with less memory: half the tokens in a pass, which is half the
+    /// micro-batch and twice the accumulation, and at last layers that are computed again.
+    pub(super) fn lighter(&self) -> Option<(Self, String)> {
+        let Read::Good(resources) = &self.resources else {
+            return None;
+        };
+        let mut lighter = self.clone();
+        let mut less = resources.clone();
+        let words = if let Some((tokens, words)) = fewer_tokens(resources.pass_tokens) {
+            less.pass_tokens = tokens;
+            words
+        } else if resources.checkpoint_layers {
+            return None;
+        } else {
+            less.checkpoint_layers = true;
+            "checkpoint_layers: layers are computed again on the way back".to_owned()
+        };
+        lighter.resources = Read::Good(less);
+        Some((lighter, words))
     }
 
     /// Settings and adapter, once checked.

@@ -2,19 +2,20 @@
 //! behind each number, the courses of trainings, and the rows on which systems disagree.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
-use super::collect::{ChoiceFile, Collected, PredictionSource, fresh_key, read_json};
+use super::collect::{Collected, PredictionSource, fresh_key, read_json};
+use super::lineage::{behind, curve_of};
 use super::{Study, StudyError};
 use crate::artifact::ArtifactState;
 use crate::artifact::manifest::Manifest;
 use crate::base::StageKey;
 use crate::data::Sample;
 use crate::data::frame::read_samples;
-use crate::graph::SourceReference;
 use crate::plan::Plan;
 use crate::report::ReportInput;
 use crate::report::details::{
@@ -31,6 +32,8 @@ type Scores = BTreeMap<u32, (bool, f64)>;
 
 /// Rows shown of each comparison.
 const MOST_ROWS: usize = 12;
+/// Lines shown of a log.
+const MOST_LOG_LINES: usize = 100;
 /// Pages stay readable, and a browser quick.
 const MOST_CURVES: usize = 600;
 
@@ -118,34 +121,6 @@ struct Gathering<'a> {
 }
 
 impl Gathering<'_> {
-    /// The stages that a stage's numbers come from: its makers, of a choice only the chosen.
-    fn makers(&self, node: NodeIndex) -> Result<Vec<NodeIndex>, StudyError> {
-        let stage = &self.study.graph.graph[node];
-        let chosen: Option<ChoiceFile> = match self
-            .study
-            .graph
-            .choices
-            .iter()
-            .find(|(choice, _)| *choice == node)
-        {
-            Some((_, output)) => read_json(self.study, self.plan, node, *output)?,
-            None => None,
-        };
-        let mut makers = Vec::new();
-        for source in stage.inputs.iter().flat_map(|input| &input.sources) {
-            let SourceReference::Output { node, .. } = source.from else {
-                continue;
-            };
-            let wanted = chosen
-                .as_ref()
-                .is_none_or(|choice| source.axes.is_empty() || source.axes == choice.chosen.axes);
-            if wanted && !makers.contains(&node) {
-                makers.push(node);
-            }
-        }
-        Ok(makers)
-    }
-
     /// Tells of a stage and of all it was made from; none if its manifest is gone.
     fn stage(&mut self, node: NodeIndex) -> Result<Option<usize>, StudyError> {
         if let Some(position) = self.positions.get(&node) {
@@ -160,12 +135,15 @@ impl Gathering<'_> {
             return Ok(None);
         };
         let mut made_from = Vec::new();
-        for maker in self.makers(node)? {
-            made_from.extend(self.stage(maker)?);
+        for maker in behind(self.study, self.plan, node)?.makers {
+            made_from.extend(self.stage(maker.node)?);
         }
         let id = self.study.graph.graph[node].id.clone();
         let position = self.details.stages.len();
-        self.details.stages.push(facts(id, manifest, made_from));
+        let log = kept_log(self.study, &manifest);
+        self.details
+            .stages
+            .push(facts(id, manifest, log, made_from));
         self.positions.insert(node, Some(position));
         Ok(Some(position))
     }
@@ -173,6 +151,7 @@ impl Gathering<'_> {
     /// The course of the nearest training behind a stage.
     fn curve_behind(&mut self, node: NodeIndex, group: &str, seed: u64) -> Result<(), StudyError> {
         if self.details.curves.len() >= MOST_CURVES {
+            self.details.curves_left_out += 1;
             return Ok(());
         }
         let mut open = vec![node];
@@ -182,8 +161,7 @@ impl Gathering<'_> {
                 continue;
             }
             let stage = &self.study.graph.graph[node];
-            let output = stage.outputs.iter().position(|one| one.name == "curve");
-            if let Some(output) = output {
+            if let Some(output) = curve_of(self.study, node) {
                 if let Some(path) = self.study.artifact(self.plan, node, output)? {
                     let summary = stage.outputs.iter().position(|one| one.name == "summary");
                     let summary: Option<Value> = match summary {
@@ -196,13 +174,23 @@ impl Gathering<'_> {
                 }
                 return Ok(());
             }
-            open.extend(self.makers(node)?);
+            let behind = behind(self.study, self.plan, node)?;
+            open.extend(behind.makers.into_iter().map(|maker| maker.node));
         }
         Ok(())
     }
 }
 
-fn facts(id: String, manifest: Manifest, made_from: Vec<usize>) -> StageFacts {
+/// The end of what an external program printed while a stage ran, if that is still there.
+fn kept_log(study: &Study, manifest: &Manifest) -> String {
+    let name = format!("{}.log", manifest.key.short());
+    let text = fs::read(study.folders.logs().join(name)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.trim_end().lines().collect();
+    lines[lines.len().saturating_sub(MOST_LOG_LINES)..].join("\n")
+}
+
+fn facts(id: String, manifest: Manifest, log: String, made_from: Vec<usize>) -> StageFacts {
     let mut parameters = Vec::new();
     flatten("", &manifest.material.params, &mut parameters);
     let inputs = manifest.material.inputs.iter().flat_map(|(name, records)| {
@@ -241,6 +229,7 @@ fn facts(id: String, manifest: Manifest, made_from: Vec<usize>) -> StageFacts {
         version: manifest.material.version,
         parameters,
         facts,
+        log,
         made_from,
     }
 }

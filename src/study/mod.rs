@@ -7,6 +7,7 @@
 pub mod collect;
 pub mod compare;
 pub mod details;
+mod lineage;
 pub mod publish;
 pub mod runs;
 
@@ -25,7 +26,7 @@ use crate::plan::{self, Plan, PlanError};
 use crate::recommender::{self, LANGUAGE_MODEL, RECOMMENDERS};
 use crate::report::{FIGURES, ReportError, TABLES};
 use crate::results::ResultError;
-use crate::schedule::{self, Interrupt, Options, RunSummary};
+use crate::schedule::{self, Interrupt, Options, RunSummary, WorkerCommand};
 use crate::spec::{Experiment, LoadError, Request, SpecError, Vocabulary};
 use crate::stage::{ErasedStage, STAGES, StageError};
 
@@ -63,6 +64,9 @@ pub struct Study {
     pub store: Arc<Store>,
     /// Where things are kept.
     pub folders: Folders,
+    /// How to start the process that does the stages of the accelerator lane; without one they
+    /// are done in this process.
+    pub worker: Option<WorkerCommand>,
 }
 
 /// Why a study cannot go on.
@@ -155,6 +159,7 @@ impl Study {
             graph,
             store,
             folders,
+            worker: None,
         })
     }
 
@@ -193,6 +198,7 @@ impl Study {
             jobs,
             fail_fast,
             logs: self.folders.logs(),
+            worker: self.worker.clone(),
         };
         schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink)
     }

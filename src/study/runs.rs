@@ -7,7 +7,8 @@ use std::sync::Arc;
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
-use super::collect::{ChoiceFile, Collected, fresh_key, read_json};
+use super::collect::{Collected, fresh_key};
+use super::lineage::{behind, curve_of};
 use super::{Study, StudyError};
 use crate::base::StageKey;
 use crate::graph::SourceReference;
@@ -17,10 +18,6 @@ use crate::results::{ResultRow, System};
 use crate::stage::StageKind as _;
 use crate::stage::codec::{Scalars, read_scalars};
 use crate::stage::evaluate::Evaluate;
-use crate::stage::select::Select;
-
-/// The output of a stage that trains something: numbers over steps.
-const CURVE: &str = "curve";
 
 /// Inputs that a system stands on: how they were made is not part of its training.
 const GIVEN: [&str; 2] = ["backbone", "encoder"];
@@ -150,14 +147,6 @@ pub fn trainings(study: &Study, plan: &Plan<'_>) -> Result<Vec<Arc<StageRun>>, S
     Ok(found)
 }
 
-/// Which output of a stage is the course of a training.
-fn curve_of(study: &Study, node: NodeIndex) -> Option<usize> {
-    let outputs = &study.graph.graph[node].outputs;
-    outputs
-        .iter()
-        .position(|output| output.name == CURVE && output.file.ends_with(".parquet"))
-}
-
 struct Reader<'s> {
     study: &'s Study,
     plan: &'s Plan<'s>,
@@ -235,7 +224,6 @@ impl<'s> Reader<'s> {
 
     /// The trainings behind a stage, the last first, and what validation chose among them.
     fn behind(&mut self, measured: NodeIndex) -> Result<Behind, StudyError> {
-        let graph = &self.study.graph.graph;
         let mut chosen = BTreeMap::new();
         let mut trained: Vec<NodeIndex> = Vec::new();
         let mut seen = BTreeSet::from([measured]);
@@ -244,22 +232,13 @@ impl<'s> Reader<'s> {
             if curve_of(self.study, node).is_some() {
                 trained.push(node);
             }
-            let choice = self.choice(node)?;
-            for input in &graph[node].inputs {
-                if GIVEN.contains(&input.name.as_str()) {
-                    continue;
-                }
-                for source in &input.sources {
-                    let is_chosen = choice.as_ref().is_none_or(|axes| *axes == source.axes);
-                    if let SourceReference::Output { node, .. } = source.from
-                        && is_chosen
-                        && seen.insert(node)
-                    {
-                        open.push(node);
-                    }
+            let behind = behind(self.study, self.plan, node)?;
+            for maker in behind.makers {
+                if !GIVEN.contains(&maker.input.as_str()) && seen.insert(maker.node) {
+                    open.push(maker.node);
                 }
             }
-            chosen.extend(choice.unwrap_or_default());
+            chosen.extend(behind.chosen);
         }
         if trained.is_empty() {
             trained.push(predictor(self.study, measured));
@@ -270,20 +249,6 @@ impl<'s> Reader<'s> {
             stages.extend(self.stage(node)?);
         }
         Ok((stages, chosen))
-    }
-
-    /// The axes of the candidate that a stage chose, if choosing is what it does.
-    fn choice(&self, node: NodeIndex) -> Result<Option<BTreeMap<String, String>>, StudyError> {
-        let stage = &self.study.graph.graph[node];
-        if stage.kind.name() != Select::NAME {
-            return Ok(None);
-        }
-        let mut outputs = stage.outputs.iter();
-        let Some(output) = outputs.position(|output| output.name == "choice") else {
-            return Ok(None);
-        };
-        let file = read_json::<ChoiceFile>(self.study, self.plan, node, output)?;
-        Ok(file.map(|file| file.chosen.axes))
     }
 }
 

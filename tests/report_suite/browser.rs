@@ -24,6 +24,7 @@ pub(crate) fn details(results: &ResultSet) -> Details {
         parameters: vec![(text("metrics"), text("[\"auc\"]"))],
         inputs: vec![(text("predictions"), Digest::of_bytes(b"predictions").hex())],
         facts: vec![(text("took"), text("0.1 s"))],
+        log: text("loaded 160 rows\n<done>"),
         made_from: at.checked_sub(1).into_iter().collect(),
     });
     let curves = ["GRU4Rec, movie, K = 16", "SASRec, movie, K = 16"];
@@ -44,6 +45,7 @@ pub(crate) fn details(results: &ResultSet) -> Details {
     Details {
         stages: stages.collect(),
         curves: curves.collect(),
+        curves_left_out: 2,
         disagreements: vec![Disagreement {
             title: text("movie → movie, K = 256: rows on which two systems disagree most"),
             systems: vec![text("TALLRec (AT+RT)"), text("GRU4Rec")],

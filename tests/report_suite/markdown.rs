@@ -7,7 +7,7 @@ use runner::results::ResultSet;
 use runner::statistics::Test;
 
 fn comparison(input: &ReportInput<'_>) -> String {
-    (table::find("comparison").expect("registered").render)(input)
+    (table::find("comparison").expect("registered").render)(input).expect("a table")
 }
 
 #[test]
@@ -21,8 +21,8 @@ fn the_table_of_what_is_better() {
     let results = set();
     let table = table::find("better").expect("registered");
     let input = input(&results);
-    insta::assert_snapshot!("better.md", (table.render)(&input));
-    insta::assert_snapshot!("better.tex", (table.latex)(&input));
+    insta::assert_snapshot!("better.md", (table.render)(&input).expect("a table"));
+    insta::assert_snapshot!("better.tex", (table.latex)(&input).expect("a table"));
     insta::assert_snapshot!("better.csv", (table.csv)(&input));
 }
 
@@ -31,7 +31,7 @@ fn tables_for_papers_and_programs() {
     let results = set();
     let table = table::find("comparison").expect("registered");
     let input = input(&results);
-    insta::assert_snapshot!("comparison.tex", (table.latex)(&input));
+    insta::assert_snapshot!("comparison.tex", (table.latex)(&input).expect("a table"));
     insta::assert_snapshot!("comparison.csv", (table.csv)(&input));
 }
 
@@ -101,7 +101,7 @@ fn the_page_of_the_fixture() {
     let results = set();
     let (_, figures) = make(&input(&results), &Selection::all()).expect("made");
     // The tables have their own snapshot.
-    insta::assert_snapshot!(page::render(&input(&results), &[], &figures), @r"
+    insta::assert_snapshot!(page::render(&input(&results), &[], &figures).expect("a page"), @r"
     # fixture
 
     Few-shot comparison on two domains, made by hand.
@@ -252,11 +252,11 @@ fn without_rows_the_tables_and_the_page_name_what_is_missing() {
     let mut input = ReportInput::new("fixture", &results);
     input.missing = vec![Missing::new("tallrec", MissingReason::Failed)];
     for table in TABLES {
-        let text = (table.render)(&input);
+        let text = (table.render)(&input).expect("a table");
         assert!(text.contains("nothing to compare"), "{text}");
         assert!(text.contains("Failed: TALLRec."), "{text}");
     }
-    let page = page::render(&input, &[], &[]);
+    let page = page::render(&input, &[], &[]).expect("a page");
     assert!(page.contains("No result on the test split yet."), "{page}");
 }
 

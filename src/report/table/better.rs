@@ -5,7 +5,9 @@
 //! training samples say the same?) and over users (would other users?). Each has its effect,
 //! its interval and its p-value; where a test is silent the reason stands instead.
 
+use super::section::{self, Section as MarkdownSection};
 use super::{Table, latex, missing_lines};
+use crate::report::error::ReportError;
 use crate::report::evidence::{compare, rivals, subject};
 use crate::report::input::ReportInput;
 use crate::report::markdown::MarkdownTable;
@@ -139,24 +141,19 @@ fn name_of(other: &System) -> String {
     }
 }
 
-fn render(input: &ReportInput<'_>) -> String {
+fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let sections = sections(input);
     if sections.is_empty() {
-        let mut blocks = vec![format!(
+        let mut below = vec![format!(
             "There is nothing to compare: no system of experiment `{}` has an AUC on the test \
              split.",
             input.experiment
         )];
-        blocks.extend(missing_lines(input));
-        return blocks.join("\n\n") + "\n";
+        below.extend(missing_lines(input));
+        return section::markdown(&[], &below);
     }
-    let mut blocks = Vec::new();
+    let mut written = Vec::new();
     for section in &sections {
-        blocks.push(format!("## {}", section.pair));
-        blocks.push(format!(
-            "{} against …, difference of AUC × 100 with its 95 % interval:",
-            section.subject
-        ));
         let [seeds, rows] = tests(input).map(|test| test.unit().to_string());
         let header = [
             "K".to_owned(),
@@ -178,17 +175,18 @@ fn render(input: &ReportInput<'_>) -> String {
                 conclusion(line, 1),
             ]);
         }
-        blocks.push(table.render().trim_end().to_owned());
-        blocks.push(
-            how(input, section)
-                .iter()
-                .map(|line| format!("- {line}"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        );
+        written.push(MarkdownSection {
+            headings: vec![format!("## {}", section.pair)],
+            lead: format!(
+                "{} against …, difference of AUC × 100 with its 95 % interval:",
+                section.subject
+            ),
+            table: table.render(),
+            notes: how(input, section),
+            ..MarkdownSection::default()
+        });
     }
-    blocks.extend(missing_lines(input));
-    blocks.join("\n\n") + "\n"
+    section::markdown(&written, &missing_lines(input))
 }
 
 /// What the numbers of a section are.
@@ -227,7 +225,7 @@ fn how(input: &ReportInput<'_>, section: &Section) -> Vec<String> {
     lines
 }
 
-fn as_latex(input: &ReportInput<'_>) -> String {
+fn as_latex(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let mut tables = Vec::new();
     for section in sections(input) {
         let [seeds, rows] = tests(input).map(|test| test.unit().to_string());
@@ -273,12 +271,9 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             TABLE.name,
             &[&section.pair.train, &section.pair.test],
         );
-        tables.push(latex::table(&table, &[0], &caption, &label));
+        tables.push(latex::table(&table, &[0], &caption, &label)?);
     }
-    if tables.is_empty() {
-        tables.push("% There is nothing to compare.\n".to_owned());
-    }
-    latex::HEAD.to_owned() + "\n" + &tables.join("\n")
+    latex::tables(&tables, "There is nothing to compare.")
 }
 
 fn as_csv(input: &ReportInput<'_>) -> String {

@@ -11,7 +11,9 @@
 use std::collections::BTreeMap;
 
 use super::block::{Block, Place, Rank};
+use super::section::{self, Section};
 use super::{BlockPlace, BlockRow, Table, TableBlock, latex};
+use crate::report::error::ReportError;
 use crate::report::input::{MissingReason, ReportInput};
 use crate::report::markdown::{MarkdownTable, one_line};
 use crate::report::paper;
@@ -31,30 +33,33 @@ pub(super) const TABLE: Table = Table {
     blocks,
 };
 
-fn render(input: &ReportInput<'_>) -> String {
+fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let view = View::new(input, "test");
-    let mut blocks: Vec<String> = Vec::new();
+    let mut sections: Vec<Section> = Vec::new();
+    let mut below: Vec<String> = Vec::new();
     if view.is_empty() {
-        blocks.push(format!(
+        below.push(format!(
             "There is nothing to compare: no row of experiment `{}` on the test split.",
             input.experiment
         ));
     }
     for pair in view.pairs() {
-        blocks.push(format!("## {pair}"));
+        let mut heading = vec![format!("## {pair}")];
         for name in view.metrics() {
-            blocks.extend(section(input, &view, &pair, &name));
+            let mut section = section(input, &view, &pair, &name);
+            heading.append(&mut section.headings);
+            section.headings = std::mem::take(&mut heading);
+            sections.push(section);
         }
     }
-    let shows_paper = blocks.iter().any(|block| block.contains("(paper "));
-    if shows_paper {
-        blocks.push(format!(
+    if sections.iter().any(|one| one.table.contains("(paper ")) {
+        below.push(format!(
             "(paper …): {}, and ours less theirs; † there: significantly better than all baselines (t-test, p < 0.01).",
             paper::CITATION
         ));
     }
-    blocks.extend(missing_lines(input));
-    blocks.join("\n\n") + "\n"
+    below.extend(missing_lines(input));
+    section::markdown(&sections, &below)
 }
 
 /// The lines that say what is wrong with the rows, and name what has no result, one for each reason.
@@ -85,24 +90,15 @@ pub(in crate::report) fn missing_lines(input: &ReportInput<'_>) -> Vec<String> {
 }
 
 /// One metric of one pair: heading, table, and the lines below it.
-fn section(input: &ReportInput<'_>, view: &View, pair: &Pair, name: &str) -> Vec<String> {
+fn section(input: &ReportInput<'_>, view: &View, pair: &Pair, name: &str) -> Section {
     let block = Block::new(input, view, pair, name);
-    let mut blocks = vec![
-        format!("### {}", block.style.heading(name)),
-        table(&block).render().trim_end().to_owned(),
-        block.what_it_is(),
-    ];
-    let notes = block.notes();
-    if !notes.is_empty() {
-        blocks.push(
-            notes
-                .iter()
-                .map(|note| format!("- {note}"))
-                .collect::<Vec<_>>()
-                .join("\n"),
-        );
+    Section {
+        headings: vec![format!("### {}", block.style.heading(name))],
+        table: table(&block).render(),
+        about: block.what_it_is(),
+        notes: block.notes(),
+        ..Section::default()
     }
-    blocks
 }
 
 fn table(block: &Block<'_>) -> MarkdownTable {
@@ -250,7 +246,7 @@ pub(super) fn in_words(
 
 /// One `table` for each metric of each pair, after booktabs; what stands below it in Markdown is
 /// its caption.
-fn as_latex(input: &ReportInput<'_>) -> String {
+fn as_latex(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let view = View::new(input, "test");
     let mut tables = Vec::new();
     for pair in view.pairs() {
@@ -293,16 +289,14 @@ fn as_latex(input: &ReportInput<'_>) -> String {
                 &rules,
                 &(caption.join(" ") + &latex::guards(input)),
                 &latex::label(input, TABLE.name, &[&pair.train, &pair.test, &name]),
-            ));
+            )?);
         }
     }
-    if tables.is_empty() {
-        tables.push(format!(
-            "% There is nothing to compare: no row of experiment {} on the test split.\n",
-            one_line(&input.experiment)
-        ));
-    }
-    latex::HEAD.to_owned() + "\n" + &tables.join("\n")
+    let nothing = format!(
+        "There is nothing to compare: no row of experiment {} on the test split.",
+        one_line(&input.experiment)
+    );
+    latex::tables(&tables, &nothing)
 }
 
 fn latex_text(block: &Block<'_>, system: &System, k: Option<u64>) -> String {

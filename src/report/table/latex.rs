@@ -1,28 +1,39 @@
 //! LaTeX tables with booktabs.
 
-use crate::report::input::ReportInput;
+use serde_json::json;
 
-/// What a document needs to have in its preamble.
-pub(super) const HEAD: &str = "% In the preamble: \\usepackage{booktabs}\n";
+use crate::report::error::ReportError;
+use crate::report::input::ReportInput;
+use crate::report::template;
+
+const TABLE: &str = include_str!("../../../templates/report/table.tex");
+const TABLES: &str = include_str!("../../../templates/report/tables.tex");
 
 /// A floating table: `rows` are cells that are LaTeX already, the first column flush left and all
 /// others flush right; a rule stands below the rows of these positions.
-pub(super) fn table(rows: &[Vec<String>], rules: &[usize], caption: &str, label: &str) -> String {
+pub(super) fn table(
+    rows: &[Vec<String>],
+    rules: &[usize],
+    caption: &str,
+    label: &str,
+) -> Result<String, ReportError> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(1);
-    let mut text = format!(
-        "\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{{}}}\n  \\begin{{tabular}}{{l{}}}\n    \\toprule\n",
-        escape(caption),
-        label.replace('_', "-"),
-        "r".repeat(columns.saturating_sub(1))
-    );
-    for (at, row) in rows.iter().enumerate() {
-        text.push_str(&format!("    {} \\\\\n", row.join(" & ")));
-        if rules.contains(&at) && at + 1 < rows.len() {
-            text.push_str("    \\midrule\n");
-        }
-    }
-    text.push_str("    \\bottomrule\n  \\end{tabular}\n\\end{table}\n");
-    text
+    let lines = rows.iter().enumerate().map(|(at, cells)| {
+        json!({"cells": cells, "rule_below": rules.contains(&at) && at + 1 < rows.len()})
+    });
+    let values = json!({
+        "caption": escape(caption), "label": label.replace('_', "-"),
+        "columns": format!("l{}", "r".repeat(columns.saturating_sub(1))),
+        "rows": lines.collect::<Vec<_>>(),
+    });
+    template::render("table.tex", TABLE, values)
+}
+
+/// A file of tables, or why there is none.
+pub(super) fn tables(tables: &[String], nothing: &str) -> Result<String, ReportError> {
+    let tables: Vec<&str> = tables.iter().map(|table| table.trim_end()).collect();
+    let values = json!({"tables": tables, "nothing": nothing});
+    template::render("tables.tex", TABLES, values)
 }
 
 /// The label of a table: its name and what tells its pieces apart.

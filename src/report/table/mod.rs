@@ -5,6 +5,7 @@ mod better;
 mod block;
 mod comparison;
 mod latex;
+mod section;
 mod systems_across;
 
 pub(in crate::report) use comparison::missing_lines;
@@ -25,9 +26,9 @@ pub struct Table {
     pub by_default: bool,
     /// Writes it as markdown without a title of its own. Where there is nothing to show it says
     /// so in words and names what is missing; it is never blank.
-    pub render: fn(&ReportInput<'_>) -> String,
+    pub render: fn(&ReportInput<'_>) -> Result<String, ReportError>,
     /// Writes it as LaTeX with booktabs, to be `\\input` into a document.
-    pub latex: fn(&ReportInput<'_>) -> String,
+    pub latex: fn(&ReportInput<'_>) -> Result<String, ReportError>,
     /// Writes it as CSV with a header, every number exact and in its own unit.
     pub csv: fn(&ReportInput<'_>) -> String,
     /// The same place by place, for the page one can point at; empty for a table that is better

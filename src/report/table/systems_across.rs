@@ -7,7 +7,9 @@ use super::block::Block;
 use super::comparison::{
     block_place, in_words, latex_marks, markdown_marks, missing_lines, of_paper,
 };
+use super::section::{self, Section};
 use super::{BlockRow, Table, TableBlock, latex};
+use crate::report::error::ReportError;
 use crate::report::input::ReportInput;
 use crate::report::markdown::MarkdownTable;
 use crate::report::paper;
@@ -109,18 +111,18 @@ impl<'a> Layout<'a> {
     }
 }
 
-fn render(input: &ReportInput<'_>) -> String {
+fn render(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let view = View::new(input, "test");
     let layout = Layout::new(input, &view);
     let blocks = layout.blocks();
-    let mut parts = Vec::new();
+    let mut below = Vec::new();
     if blocks.is_empty() {
-        parts.push(format!(
+        below.push(format!(
             "There is nothing to compare: no row of experiment `{}` on the test split.",
             input.experiment
         ));
-        parts.extend(missing_lines(input));
-        return parts.join("\n\n") + "\n";
+        below.extend(missing_lines(input));
+        return section::markdown(&[], &below);
     }
     let name = |system: &System| match system.group() {
         Group::Trivial => format!("*{system}*"),
@@ -158,29 +160,29 @@ fn render(input: &ReportInput<'_>) -> String {
             }
         }
     }
-    parts.push(table.render().trim_end().to_owned());
-    parts.push(Layout::about(&blocks));
+    let table = table.render();
     let mut notes = Layout::notes(&blocks);
-    if parts[0].contains("*paper") {
+    if table.contains("*paper") {
         notes.push(format!("paper: {}", paper::CITATION));
     }
-    parts.push(
-        notes
-            .iter()
-            .map(|note| format!("- {note}"))
-            .collect::<Vec<_>>()
-            .join("\n"),
-    );
-    parts.extend(missing_lines(input));
-    parts.join("\n\n") + "\n"
+    let section = Section {
+        table,
+        about: Layout::about(&blocks),
+        notes,
+        ..Section::default()
+    };
+    below.extend(missing_lines(input));
+    section::markdown(&[section], &below)
 }
 
-fn as_latex(input: &ReportInput<'_>) -> String {
+const NOTHING: &str = "There is nothing to compare.";
+
+fn as_latex(input: &ReportInput<'_>) -> Result<String, ReportError> {
     let view = View::new(input, "test");
     let layout = Layout::new(input, &view);
     let blocks = layout.blocks();
     if blocks.is_empty() {
-        return latex::HEAD.to_owned() + "\n% There is nothing to compare.\n";
+        return latex::tables(&[], NOTHING);
     }
     let heading = latex::escape(&metric::style(&layout.metric).heading(&layout.metric));
     let names = layout.systems.iter().map(|system| {
@@ -231,14 +233,9 @@ fn as_latex(input: &ReportInput<'_>) -> String {
             .map(|note| latex::sentence(note)),
     );
     let label = latex::label(input, TABLE.name, &[]);
-    latex::HEAD.to_owned()
-        + "\n"
-        + &latex::table(
-            &rows,
-            &rules,
-            &(caption.join(" ") + &latex::guards(input)),
-            &label,
-        )
+    let caption = caption.join(" ") + &latex::guards(input);
+    let table = latex::table(&rows, &rules, &caption, &label)?;
+    latex::tables(&[table], NOTHING)
 }
 
 /// As the table stands, means only, in the metric's own unit; [`comparison`](super::comparison)

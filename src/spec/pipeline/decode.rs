@@ -6,7 +6,9 @@ use super::{
     CASE_KEYS, Case, Condition, INPUT_KEYS, Input, KEYS, Over, Pipeline, RESULT_KEYS,
     ResultSources, STAGE_KEYS, Source, SourceKind, StageTemplate,
 };
+use crate::base::Limits;
 use crate::base::nearest::suggestion;
+use crate::spec::limits;
 use crate::spec::source::{Diagnostics, Span};
 use crate::spec::template::Template;
 use crate::spec::yaml::{Content, Node};
@@ -116,6 +118,7 @@ fn stage(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> 
         name: name.to_owned(),
         span,
         when: Condition::default(),
+        limits: Limits::NONE,
         cases: Vec::new(),
     };
     let Some(entries) = node.as_map() else {
@@ -140,6 +143,9 @@ fn stage(name: &str, span: Span, node: &Node, diagnostics: &mut Diagnostics) -> 
     }
     if let Some(when) = node.get("when") {
         template.when = condition(when, diagnostics);
+    }
+    if let Some(node) = node.get("limits") {
+        template.limits = limits::decode(node, &format!("stage `{name}`"), diagnostics);
     }
     if let Some(cases) = node.get("cases") {
         for key in ["kind", "params", "inputs"] {

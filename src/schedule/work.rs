@@ -11,11 +11,15 @@ use std::sync::atomic::AtomicBool;
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
+use super::process::Device;
+use super::wire::Request;
 use crate::artifact::files::Seen;
 use crate::artifact::manifest::{KeyMaterial, Manifest};
 use crate::artifact::{ArtifactState, StageLock, Store, store};
-use crate::base::{Emitter, StageKey, clock};
-use crate::stage::{ErasedStage, InputArtifact, OutputDeclaration, StageContext, StageError};
+use crate::base::{Emitter, EventKind, StageKey, clock};
+use crate::stage::{
+    ErasedStage, Failure, InputArtifact, OutputDeclaration, StageContext, StageError,
+};
 
 /// An artifact that a stage will read, with its maker.
 #[derive(Debug)]
@@ -38,7 +42,14 @@ pub(super) struct Work {
     pub(super) inputs: Vec<WorkInput>,
     pub(super) outputs: Vec<OutputDeclaration>,
     pub(super) threads: usize,
+    /// Bytes that process may take.
+    pub(super) memory: Option<u64>,
+    /// The process that does the work; without one it is done here.
+    pub(super) device: Option<Arc<Device>>,
+    /// How it came to be done this way, for its manifest.
+    pub(super) notes: BTreeMap<String, String>,
     pub(super) emitter: Emitter,
+    pub(super) hear: Hear,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) log: PathBuf,
     pub(super) locks: Vec<StageLock>,
@@ -51,10 +62,33 @@ pub(super) enum Outcome {
     /// Inputs' bytes are missing or damaged; their makers have to run again.
     InputsLost(Vec<(NodeIndex, ArtifactState)>),
     /// The stage failed.
-    Failed(String, Option<PathBuf>),
+    Failed(Failed),
     /// The stage was asked to stop.
     Cancelled,
 }
+
+/// A failure in words.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) failure: Failure,
+    pub(super) message: String,
+    /// The stage's log, if it left one.
+    pub(super) log: Option<PathBuf>,
+}
+
+impl Failed {
+    /// One that would come again.
+    pub(super) fn certain(message: String) -> Self {
+        Self {
+            failure: Failure::Certain,
+            message,
+            log: None,
+        }
+    }
+}
+
+/// Hears what a stage tells.
+pub(super) type Hear = Arc<dyn Fn(EventKind) + Send + Sync>;
 
 pub(super) fn work(work: Work, store: &Store) -> Outcome {
     let outcome = match attempt(&work, store) {
@@ -62,7 +96,11 @@ pub(super) fn work(work: Work, store: &Store) -> Outcome {
         Err(StageError::Cancelled) => Outcome::Cancelled,
         Err(error) => {
             let log = work.log.exists().then(|| work.log.clone());
-            Outcome::Failed(full_message(&error), log)
+            Outcome::Failed(Failed {
+                failure: error.failure(),
+                message: full_message(&error),
+                log,
+            })
         }
     };
     // Only now, with the manifest in place, may another runner look.
@@ -88,19 +126,35 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
             .or_default()
             .push(input.artifact.clone());
     }
-    let context = StageContext::new(
-        inputs,
-        outputs,
-        scratch.path().to_owned(),
-        work.emitter.clone(),
-    )
-    .with_log(work.log.clone())
-    .with_partial(store.partial_folder(work.key))
-    .with_threads(work.threads)
-    .with_cancellation(Arc::clone(&work.stop));
+    let partial = store.partial_folder(work.key);
     let started = clock::now();
-    catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
-        .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
+    match &work.device {
+        Some(device) => {
+            let request = Request {
+                id: work.id.clone(),
+                kind: work.kind.name().to_owned(),
+                params: work.params.clone(),
+                inputs,
+                outputs,
+                scratch: scratch.path().to_owned(),
+                partial: Some(partial),
+                log: work.log.clone(),
+                threads: work.threads,
+                memory: work.memory,
+            };
+            device.run(request, work.hear.as_ref(), &work.stop)?;
+        }
+        None => {
+            let folder = scratch.path().to_owned();
+            let context = StageContext::new(inputs, outputs, folder, work.emitter.clone())
+                .with_log(work.log.clone())
+                .with_partial(partial)
+                .with_threads(work.threads)
+                .with_cancellation(Arc::clone(&work.stop));
+            catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
+                .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
+        }
+    }
     let wall_s = started.elapsed().as_secs_f64();
     for input in &work.inputs {
         if let Some(changed) = input.seen.as_ref().and_then(Seen::changed) {
@@ -123,11 +177,19 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         })
         .collect();
     let manifest = store
-        .publish(&work.id, work.material.clone(), &published, wall_s)
+        .publish(
+            &work.id,
+            work.material.clone(),
+            &published,
+            wall_s,
+            &work.notes,
+        )
         .map_err(StageError::other)?;
     store.remove_partial(work.key);
-    // A log of a stage that went well explains nothing any more.
-    let _ = fs::remove_file(&work.log);
+    // What a program printed belongs to where its numbers come from; an empty log says nothing.
+    if fs::metadata(&work.log).is_ok_and(|log| log.len() == 0) {
+        let _ = fs::remove_file(&work.log);
+    }
     Ok(Outcome::Made(Box::new(manifest)))
 }
 
@@ -159,7 +221,7 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The message with its causes, each said once, and with help where the disk is the cause.
-fn full_message(error: &StageError) -> String {
+pub(super) fn full_message(error: &StageError) -> String {
     let mut message = error.to_string();
     let mut source = std::error::Error::source(error);
     let mut is_full = false;

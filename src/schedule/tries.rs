@@ -1,0 +1,210 @@
+//! Limits while stages run, and what comes after a failure: another try, with less memory if that
+//! was what lacked, or the end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use petgraph::graph::NodeIndex;
+use serde_json::Value;
+
+use super::dispatcher::{Dispatcher, NodeState};
+use super::work::Failed;
+use crate::base::{EventKind, clock};
+use crate::stage::Failure;
+
+/// How long to wait before the second try; twice as long before each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+
+/// The longest wait before a try.
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+
+/// What is known of tries in this run.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    /// How often a stage was tried and failed.
+    failed: BTreeMap<NodeIndex, u32>,
+    /// How many times less memory the stages of a template take than they would by themselves:
+    /// what was too much for one of them is too much for its siblings.
+    lighter: BTreeMap<String, u32>,
+    /// Stages that wait for their next try.
+    later: Vec<(Instant, NodeIndex)>,
+}
+
+/// Parameters to run with, and what there is to say about them.
+pub(super) struct Chosen {
+    pub(super) params: Value,
+    pub(super) notes: BTreeMap<String, String>,
+    /// How many times lighter they are.
+    pub(super) lighter: u32,
+}
+
+impl Tries {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.later.is_empty()
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.later.iter().map(|(at, _)| *at).min()
+    }
+}
+
+impl Dispatcher<'_, '_> {
+    /// The parameters a stage runs with now.
+    pub(super) fn chosen(&self, node: NodeIndex) -> Chosen {
+        let stage = &self.graph.graph[node];
+        let wanted = self.tries.lighter.get(&stage.template).copied();
+        let mut params = stage.params.clone();
+        let mut notes = BTreeMap::new();
+        let mut lighter = 0;
+        let mut changes = Vec::new();
+        while lighter < wanted.unwrap_or(0)
+            && let Some((less, change)) = stage.kind.lighter(&params)
+        {
+            params = less;
+            changes.push(change);
+            lighter += 1;
+        }
+        if !changes.is_empty() {
+            notes.insert("memory".to_owned(), changes.join("; "));
+        }
+        if let Some(failed) = self.tries.failed.get(&node) {
+            notes.insert("tries".to_owned(), (failed + 1).to_string());
+        }
+        Chosen {
+            params,
+            notes,
+            lighter,
+        }
+    }
+
+    /// What comes after a failed try, whose parameters were so many times lighter.
+    pub(super) fn failed_try(&mut self, node: NodeIndex, failed: Failed, lighter: u32) {
+        let stage = &self.graph.graph[node];
+        let before = self.tries.failed.get(&node).copied().unwrap_or(0);
+        let mut failed = failed;
+        if self.stopping {
+            self.failed(node, failed.message, failed.log);
+            return;
+        }
+        let mut attempts = stage.limits.retries() + 1;
+        let mut wait = FIRST_WAIT
+            .saturating_mul(2_u32.saturating_pow(before))
+            .min(LONGEST_WAIT);
+        let mut change = String::new();
+        if failed.failure == Failure::OutOfMemory {
+            let params = self.chosen(node).params;
+            // A sibling may have found a lighter way in the meantime: that one is tried first.
+            let known = self.tries.lighter.get(&stage.template).copied();
+            let known = known.filter(|known| *known > lighter);
+            let Some((_, words)) = stage.kind.lighter(&params).or_else(|| {
+                known.map(|_| (Value::Null, "as little at once as its siblings".to_owned()))
+            }) else {
+                failed.message.push_str(if before > 0 {
+                    "\n  help: it was tried with as little at once as can be; a smaller model, a \
+                     shorter cutoff_length or another device is needed"
+                } else {
+                    "\n  help: this kind of stage cannot do with less at once; free some memory, \
+                     or use a smaller model"
+                });
+                self.failed(node, failed.message, failed.log);
+                return;
+            };
+            let wanted = known.unwrap_or(lighter + 1);
+            self.tries.lighter.insert(stage.template.clone(), wanted);
+            change = words;
+            wait = Duration::ZERO;
+            attempts = attempts.max(before + 2);
+        } else if !failed.failure.may_pass() || before + 1 >= attempts {
+            if before > 0 {
+                let tries = format!("\n  it was tried {} times", before + 1);
+                failed.message.push_str(&tries);
+            }
+            self.failed(node, failed.message, failed.log);
+            return;
+        }
+        self.tries.failed.insert(node, before + 1);
+        (self.sink)(EventKind::StageRetried {
+            stage: stage.id.clone(),
+            attempt: before + 2,
+            attempts,
+            message: failed.message,
+            change,
+            wait_s: wait.as_secs_f64(),
+        });
+        self.states[node.index()] = NodeState::Ready;
+        self.tries.later.push((clock::now() + wait, node));
+    }
+
+    /// Queues the stages whose next try is due.
+    pub(super) fn try_again(&mut self) {
+        if self.stopping || self.tries.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        let (due, later) = std::mem::take(&mut self.tries.later)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(at, _)| *at <= now);
+        self.tries.later = later;
+        for (_, node) in due {
+            self.ready.push(node);
+        }
+    }
+
+    /// Asks stages to stop that take longer than they may, or have been silent for too long.
+    pub(super) fn watch(&mut self) {
+        for (node, running) in &mut self.running {
+            let limits = self.graph.graph[*node].limits;
+            if running.given_up.is_some() {
+                continue;
+            }
+            let over = |since: Instant, limit: Option<Duration>| {
+                limit.filter(|limit| since.elapsed() >= *limit)
+            };
+            let failed = if let Some(limit) = over(running.started, limits.timeout) {
+                (
+                    Failure::TimedOut,
+                    format!(
+                        "it ran longer than its timeout of {}\n  help: `limits: {{{}: {{timeout: \
+                         …}}}}` in the experiment gives it more",
+                        clock::human(limit),
+                        self.graph.graph[*node].template
+                    ),
+                )
+            } else if let Some(limit) = over(running.heard, limits.heartbeat) {
+                (
+                    Failure::Silent,
+                    format!(
+                        "it gave no sign of life for {}, its heartbeat\n  help: `limits: {{{}: \
+                         {{heartbeat: …}}}}` in the experiment gives it more",
+                        clock::human(limit),
+                        self.graph.graph[*node].template
+                    ),
+                )
+            } else {
+                continue;
+            };
+            running.given_up = Some(failed);
+            running.stop.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// When there is something to do although nobody sends a message: a limit or a next try.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        let limits = self.running.iter().flat_map(|(node, running)| {
+            let limits = self.graph.graph[*node].limits;
+            let waits = running.given_up.is_none();
+            [
+                limits.timeout.map(|limit| running.started + limit),
+                limits.heartbeat.map(|limit| running.heard + limit),
+            ]
+            .into_iter()
+            .flatten()
+            .filter(move |_| waits)
+        });
+        let tries = self.tries.next().filter(|_| !self.stopping);
+        let next = limits.chain(tries).min()?;
+        Some(next.saturating_duration_since(clock::now()))
+    }
+}
