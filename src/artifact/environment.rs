@@ -32,7 +32,8 @@ fn commit() -> Option<String> {
 }
 
 /// The processor's own name where the system tells it, else its architecture.
-fn processor() -> String {
+#[must_use]
+pub fn processor() -> String {
     let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = told
         .lines()

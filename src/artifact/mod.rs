@@ -25,6 +25,7 @@ mod scratch;
 pub mod store;
 pub mod tree;
 
+pub use environment::processor;
 pub use lock::StageLock;
 pub use manifest::{InputRecord, Manifest, OutputRecord};
 pub use scratch::Scratch;

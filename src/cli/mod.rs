@@ -15,6 +15,7 @@ mod run;
 mod schema;
 mod serve;
 mod status;
+mod verify;
 mod why;
 mod worker;
 
@@ -71,6 +72,8 @@ enum Command {
     Report(report::Arguments),
     /// Writes samples, results, curves or artifacts in other programs' formats.
     Export(export::Arguments),
+    /// Makes stages once more and says whether they come out the same.
+    Verify(verify::Arguments),
     /// Lists, verifies or cleans the store.
     Cache(cache::Arguments),
     /// Prints JSON Schemas for editors, or lists stage kinds and methods with their parameters.
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Diff(arguments) => diff::run(&cli.global, arguments),
         Command::Report(arguments) => report::run(&cli.global, arguments),
         Command::Export(arguments) => export::run(&cli.global, arguments),
+        Command::Verify(arguments) => verify::run(&cli.global, arguments),
         Command::Cache(arguments) => cache::run(&cli.global, arguments),
         Command::Schema(arguments) => schema::run(arguments),
         Command::Worker => worker::run(),

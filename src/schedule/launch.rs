@@ -10,10 +10,11 @@ use petgraph::graph::NodeIndex;
 use super::dispatcher::{Dispatcher, Message, NodeState, Running, Waiting};
 use super::tries::Chosen;
 use super::work::{Failed, Hear, Outcome, Work, WorkInput, panic_message, work};
-use crate::artifact::StageLock;
 use crate::artifact::latest::LatestRecord;
+use crate::artifact::{StageLock, Store};
 use crate::base::{Digest, Emitter, EventKind, Lane, StageKey, clock};
-use crate::graph::SourceReference;
+use crate::graph::{SourceReference, StageGraph};
+use crate::plan::Plan;
 use crate::stage::InputArtifact;
 
 /// Why a stage needs no run although it was expected to.
@@ -260,42 +261,7 @@ impl Dispatcher<'_, '_> {
     ) -> Option<Work> {
         let stage = &self.graph.graph[node];
         let material = self.plan.keys.material(node)?;
-        let mut inputs = Vec::new();
-        for input in &stage.inputs {
-            for source in &input.sources {
-                let axes = source.axes.clone();
-                match &source.from {
-                    SourceReference::Output { node, output } => {
-                        let record = self.plan.keys.output(*node, *output)?;
-                        inputs.push(WorkInput {
-                            name: input.name.clone(),
-                            artifact: InputArtifact {
-                                path: self.store.artifact_path(record.digest),
-                                digest: record.digest,
-                                axes,
-                                origin: crate::plan::reason::origin(self.graph, *node, *output),
-                            },
-                            maker: Some(*node),
-                            seen: None,
-                        });
-                    }
-                    SourceReference::File { path, files } => {
-                        let seen = self.plan.keys.file(path, files)?;
-                        inputs.push(WorkInput {
-                            name: input.name.clone(),
-                            artifact: InputArtifact {
-                                path: PathBuf::from(path),
-                                digest: seen.digest,
-                                axes,
-                                origin: path.clone(),
-                            },
-                            maker: None,
-                            seen: Some(seen.clone()),
-                        });
-                    }
-                }
-            }
-        }
+        let inputs = inputs_of(self.graph, self.plan, &self.store, node)?;
         let sender = self.sender.clone();
         let hear: Hear = Arc::new(move |kind| {
             let _ = sender.send(Message::Event { node, kind });
@@ -309,6 +275,7 @@ impl Dispatcher<'_, '_> {
             material,
             inputs,
             outputs: stage.outputs.clone(),
+            partial: Some(self.store.partial_folder(key)),
             threads,
             memory: stage.limits.memory,
             device: self.device.clone().filter(|_| !in_process),
@@ -320,4 +287,50 @@ impl Dispatcher<'_, '_> {
             locks,
         })
     }
+}
+
+/// What a stage reads, where it lies; `None` if an input was never made.
+pub(super) fn inputs_of(
+    graph: &StageGraph,
+    plan: &Plan<'_>,
+    store: &Store,
+    node: NodeIndex,
+) -> Option<Vec<WorkInput>> {
+    let mut inputs = Vec::new();
+    for input in &graph.graph[node].inputs {
+        for source in &input.sources {
+            let axes = source.axes.clone();
+            match &source.from {
+                SourceReference::Output { node, output } => {
+                    let record = plan.keys.output(*node, *output)?;
+                    inputs.push(WorkInput {
+                        name: input.name.clone(),
+                        artifact: InputArtifact {
+                            path: store.artifact_path(record.digest),
+                            digest: record.digest,
+                            axes,
+                            origin: crate::plan::reason::origin(graph, *node, *output),
+                        },
+                        maker: Some(*node),
+                        seen: None,
+                    });
+                }
+                SourceReference::File { path, files } => {
+                    let seen = plan.keys.file(path, files)?;
+                    inputs.push(WorkInput {
+                        name: input.name.clone(),
+                        artifact: InputArtifact {
+                            path: PathBuf::from(path),
+                            digest: seen.digest,
+                            axes,
+                            origin: path.clone(),
+                        },
+                        maker: None,
+                        seen: Some(seen.clone()),
+                    });
+                }
+            }
+        }
+    }
+    Some(inputs)
 }

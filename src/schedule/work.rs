@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -41,6 +41,8 @@ pub(super) struct Work {
     pub(super) material: KeyMaterial,
     pub(super) inputs: Vec<WorkInput>,
     pub(super) outputs: Vec<OutputDeclaration>,
+    /// What outlives a killed try.
+    pub(super) partial: Option<PathBuf>,
     pub(super) threads: usize,
     /// Bytes that process may take.
     pub(super) memory: Option<u64>,
@@ -114,57 +116,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         return Ok(Outcome::InputsLost(lost));
     }
     let scratch = store.scratch().map_err(StageError::other)?;
-    let outputs: BTreeMap<String, PathBuf> = work
-        .outputs
-        .iter()
-        .map(|output| (output.name.clone(), scratch.path().join(&output.file)))
-        .collect();
-    let mut inputs: BTreeMap<String, Vec<InputArtifact>> = BTreeMap::new();
-    for input in &work.inputs {
-        inputs
-            .entry(input.name.clone())
-            .or_default()
-            .push(input.artifact.clone());
-    }
-    let partial = store.partial_folder(work.key);
-    let started = clock::now();
-    match &work.device {
-        Some(device) => {
-            let request = Request {
-                id: work.id.clone(),
-                kind: work.kind.name().to_owned(),
-                params: work.params.clone(),
-                inputs,
-                outputs,
-                scratch: scratch.path().to_owned(),
-                partial: Some(partial),
-                log: work.log.clone(),
-                threads: work.threads,
-                memory: work.memory,
-            };
-            device.run(request, work.hear.as_ref(), &work.stop)?;
-        }
-        None => {
-            let folder = scratch.path().to_owned();
-            let context = StageContext::new(inputs, outputs, folder, work.emitter.clone())
-                .with_log(work.log.clone())
-                .with_partial(partial)
-                .with_threads(work.threads)
-                .with_cancellation(Arc::clone(&work.stop));
-            catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
-                .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
-        }
-    }
-    let wall_s = started.elapsed().as_secs_f64();
-    for input in &work.inputs {
-        if let Some(changed) = input.seen.as_ref().and_then(Seen::changed) {
-            return Err(StageError::input(format!(
-                "`{}` changed while the stage was reading it",
-                changed.display()
-            ))
-            .with_help("run the same command again once nothing writes to it"));
-        }
-    }
+    let wall_s = perform(work, scratch.path())?;
     let published: Vec<(String, String, PathBuf)> = work
         .outputs
         .iter()
@@ -193,7 +145,67 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
     Ok(Outcome::Made(Box::new(manifest)))
 }
 
-fn lost_inputs(work: &Work, store: &Store) -> Result<Vec<(NodeIndex, ArtifactState)>, StageError> {
+/// Does the work in a folder, whose inputs were looked at; gives the seconds it took.
+pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
+    let outputs: BTreeMap<String, PathBuf> = work
+        .outputs
+        .iter()
+        .map(|output| (output.name.clone(), scratch.join(&output.file)))
+        .collect();
+    let mut inputs: BTreeMap<String, Vec<InputArtifact>> = BTreeMap::new();
+    for input in &work.inputs {
+        inputs
+            .entry(input.name.clone())
+            .or_default()
+            .push(input.artifact.clone());
+    }
+    let started = clock::now();
+    match &work.device {
+        Some(device) => {
+            let request = Request {
+                id: work.id.clone(),
+                kind: work.kind.name().to_owned(),
+                params: work.params.clone(),
+                inputs,
+                outputs,
+                scratch: scratch.to_owned(),
+                partial: work.partial.clone(),
+                log: work.log.clone(),
+                threads: work.threads,
+                memory: work.memory,
+            };
+            device.run(request, work.hear.as_ref(), &work.stop)?;
+        }
+        None => {
+            let folder = scratch.to_owned();
+            let mut context = StageContext::new(inputs, outputs, folder, work.emitter.clone())
+                .with_log(work.log.clone())
+                .with_threads(work.threads)
+                .with_cancellation(Arc::clone(&work.stop));
+            if let Some(partial) = &work.partial {
+                context = context.with_partial(partial.clone());
+            }
+            catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
+                .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
+        }
+    }
+    let wall_s = started.elapsed().as_secs_f64();
+    for input in &work.inputs {
+        if let Some(changed) = input.seen.as_ref().and_then(Seen::changed) {
+            return Err(StageError::input(format!(
+                "`{}` changed while the stage was reading it",
+                changed.display()
+            ))
+            .with_help("run the same command again once nothing writes to it"));
+        }
+    }
+    Ok(wall_s)
+}
+
+pub(super) fn lost_inputs(
+    work: &Work,
+    store: &Store,
+) -> Result<Vec<(NodeIndex, ArtifactState)>, StageError> {
     let mut lost = Vec::new();
     for input in &work.inputs {
         let Some(maker) = input.maker else { continue };

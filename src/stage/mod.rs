@@ -10,6 +10,7 @@ pub mod alpaca_tune;
 pub mod book_crossing;
 pub mod codec;
 pub mod command;
+pub mod compare;
 pub mod context;
 pub mod data_audit;
 pub mod embed_items;

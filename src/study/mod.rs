@@ -10,6 +10,7 @@ pub mod details;
 mod lineage;
 pub mod publish;
 pub mod runs;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -193,14 +194,20 @@ impl Study {
         interrupt: &Interrupt,
         sink: &mut dyn FnMut(EventKind),
     ) -> RunSummary {
-        let options = Options {
+        let options = self.options(jobs, fail_fast);
+        schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink)
+    }
+
+    /// How this experiment's stages are run.
+    #[must_use]
+    pub fn options(&self, jobs: usize, fail_fast: bool) -> Options {
+        Options {
             experiment: self.experiment.name.clone(),
             jobs,
             fail_fast,
             logs: self.folders.logs(),
             worker: self.worker.clone(),
-        };
-        schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink)
+        }
     }
 
     /// Finds a stage by id, or says which id is nearest.
