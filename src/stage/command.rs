@@ -37,6 +37,10 @@ pub struct Params {
     #[serde(default, deserialize_with = "texts_by_name")]
     #[schemars(with = "BTreeMap<String, Text>")]
     pub environment: BTreeMap<String, String>,
+    /// Names of further variables of the caller to pass on, such as `WANDB_API_KEY`. Their values
+    /// are in no key, file or message; where the program prints one, its log shows `***`.
+    #[serde(default)]
+    pub pass_environment: Vec<String>,
     /// Raise it when the program changed in a way its inputs do not show.
     #[serde(default)]
     pub version: u32,
@@ -112,6 +116,7 @@ impl StageKind for Command {
         about: "anything the program reads, its own script included",
     }];
     const SKIP: &'static [&'static str] = &["lane", "threads"];
+    const SKIP_IF_DEFAULT: &'static [&'static str] = &["pass_environment"];
     const OWN_PROCESS: bool = true;
 
     fn outputs(params: &Params) -> Vec<OutputDeclaration> {
@@ -138,6 +143,15 @@ impl StageKind for Command {
             return Err((
                 "outputs".to_owned(),
                 "a stage without outputs cannot be cached; name at least one file".to_owned(),
+            ));
+        }
+        let mut names = params.environment.keys();
+        if let Some(name) = names.find(|name| is_secret(name)) {
+            return Err((
+                format!("environment.{name}"),
+                "sounds like a secret, and what stands here is written into keys and manifests; set \
+                 it where you start the runner and name it under `pass_environment`"
+                    .to_owned(),
             ));
         }
         for (name, file) in &params.outputs {
@@ -167,6 +181,12 @@ impl StageKind for Command {
                     std::env::var_os(name).map(|value| ((*name).to_owned(), value))
                 }),
             )
+            .envs(
+                params
+                    .pass_environment
+                    .iter()
+                    .filter_map(|name| std::env::var_os(name).map(|value| (name.clone(), value))),
+            )
             .envs(&params.environment)
             .env("RUNNER_THREADS", context.threads().to_string())
             .stdin(Stdio::null())
@@ -179,7 +199,62 @@ impl StageKind for Command {
             StageError::input(format!("cannot start `{program}`: {error}"))
                 .with_help("is it installed and in PATH? Paths to scripts belong under `inputs:`")
         })?;
-        wait(child, context, program)
+        let mut ended = wait(child, context, program);
+        let secrets: Vec<String> = params
+            .pass_environment
+            .iter()
+            .filter_map(|name| std::env::var(name).ok())
+            .filter(|value| value.len() >= SHORTEST_SECRET)
+            .collect();
+        hide(context.log(), &secrets);
+        if let Err(StageError::Input { message, .. }) = &mut ended {
+            for secret in &secrets {
+                *message = message.replace(secret.as_str(), HIDDEN);
+            }
+        }
+        ended
+    }
+}
+
+/// What stands in a log in place of a secret.
+const HIDDEN: &str = "***";
+
+/// A shorter value would turn up in other words by chance.
+const SHORTEST_SECRET: usize = 6;
+
+/// Whether a variable of this name usually holds a secret.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let ends = [
+        "KEY",
+        "TOKEN",
+        "SECRET",
+        "PASSWORD",
+        "PASSWD",
+        "CREDENTIALS",
+    ];
+    ends.iter().any(|end| {
+        name == *end
+            || name
+                .strip_suffix(end)
+                .is_some_and(|before| before.ends_with('_'))
+    })
+}
+
+/// Puts [`HIDDEN`] in place of secrets that a program printed.
+fn hide(log: &Path, secrets: &[String]) {
+    let Ok(mut text) = fs::read(log) else { return };
+    let mut found = false;
+    for secret in secrets {
+        let secret = secret.as_bytes();
+        while let Some(at) = text.windows(secret.len()).position(|part| part == secret) {
+            text.splice(at..at + secret.len(), HIDDEN.bytes());
+            found = true;
+        }
+    }
+    // A log that cannot be rewritten is better gone than telling.
+    if found && fs::write(log, text).is_err() {
+        let _ = fs::remove_file(log);
     }
 }
 

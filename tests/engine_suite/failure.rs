@@ -49,6 +49,48 @@ fn a_failure_skips_what_depends_on_it_and_nothing_else() {
     project.check_store();
 }
 
+/// A program may use a secret and print it, and it may fail: it is in no file and no message.
+#[test]
+fn a_secret_is_in_no_file_and_no_message() {
+    const SECRET: &str = "sk-0123456789";
+    for (script, code) in [
+        ("echo key $WANDB_API_KEY; echo fine > $1", 0),
+        ("echo key $WANDB_API_KEY; exit 3", 20),
+    ] {
+        let pass = "pass_environment: [WANDB_API_KEY]";
+        let project = Project::new("grid: {i: [a]}\n", &[sh("data", script).param(pass)]);
+        let mut command = project.run_command(&[]);
+        let output = command
+            .env("WANDB_API_KEY", SECRET)
+            .output()
+            .expect("started");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains(SECRET), "{said}");
+        let mut logs = 0;
+        let mut open = vec![project.path("")];
+        while let Some(path) = open.pop() {
+            if path.is_dir() {
+                let entries = std::fs::read_dir(&path).expect("listed");
+                open.extend(entries.map(|entry| entry.expect("an entry").path()));
+                continue;
+            }
+            let text = String::from_utf8_lossy(&std::fs::read(&path).expect("read")).into_owned();
+            assert!(!text.contains(SECRET), "{}", path.display());
+            logs += usize::from(text.contains("key ***"));
+        }
+        assert!(logs > 0, "its log shows that something was there");
+    }
+    let project = Project::new(
+        "grid: {i: [a]}\n",
+        &[sh("data", "true").env("HF_TOKEN", SECRET)],
+    );
+    let said = project.says(&["run", "test.yaml"]);
+    assert!(said.contains("sounds like a secret"), "{said}");
+    assert!(said.contains("pass_environment"), "{said}");
+}
+
 #[test]
 fn fail_fast_leaves_the_rest_undone() {
     let project = with_a_failing_training();
