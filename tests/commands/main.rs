@@ -31,6 +31,8 @@ fn help() {
         "plan",
         "why",
         "status",
+        "logs",
+        "replay",
         "serve",
         "graph",
         "cat",
