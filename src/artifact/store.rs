@@ -45,7 +45,7 @@ pub enum StoreError {
     },
     /// The store was written by another version.
     #[error(
-        "the store `{}` has format {found}; this is runner {}, which reads format {FORMAT}\n  \
+        "the store `{}` says to have format `{found}`; this is runner {}, which reads format {FORMAT}\n  \
          help: {}", .path.display(), env!("CARGO_PKG_VERSION"), format_help(found)
     )]
     Format {

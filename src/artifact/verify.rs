@@ -470,3 +470,65 @@ fn link_in(path: &Path) -> io::Result<Option<PathBuf>> {
     }
     Ok((!metadata.is_file()).then(|| path.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::KeyMaterial;
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let material = KeyMaterial {
+            kind: "text".to_owned(),
+            version: 1,
+            params: serde_json::json!({"text": "fits", "rate": 1e-3}),
+            inputs: BTreeMap::new(),
+        };
+        Manifest {
+            format: FORMAT,
+            key: material.key(),
+            stage: "small".to_owned(),
+            material,
+            outputs: vec![OutputRecord {
+                name: "text".to_owned(),
+                file: "text.txt".to_owned(),
+                digest: Digest::of_bytes(b"fits"),
+                bytes: 4,
+                folder: false,
+            }],
+            wall_s: 0.25,
+            made_at_ms: 1_764_000_000_000,
+            environment: BTreeMap::from([("program".to_owned(), "runner 0.1.0".to_owned())]),
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_in_a_manifest_is_seen() {
+        let manifest = manifest();
+        let bytes = manifest.to_bytes().expect("JSON");
+        assert_eq!(manifest_flaw(manifest.key, &bytes), Ok(manifest.clone()));
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut changed = bytes.clone();
+                changed[at] ^= 1 << bit;
+                let flaw = manifest_flaw(manifest.key, &changed);
+                assert!(flaw.is_err(), "byte {at}, bit {bit}");
+            }
+            assert!(
+                manifest_flaw(manifest.key, &bytes[..at]).is_err(),
+                "cut at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_manifest_without_a_seal_is_one_of_an_older_program() {
+        let manifest = manifest();
+        let bytes = serde_json::to_vec(&manifest).expect("JSON");
+        assert_eq!(manifest_flaw(manifest.key, &bytes), Ok(manifest.clone()));
+        let text = String::from_utf8(bytes).expect("a text");
+        let edited = text.replace("\"text\":\"fits\"", "\"text\":\"fats\"");
+        let flaw = manifest_flaw(manifest.key, edited.as_bytes()).expect_err("a flaw");
+        assert!(flaw.contains("not the hash of the material"), "{flaw}");
+        assert_eq!(stage_in(&text.as_bytes()[..200]), Some("small".to_owned()));
+    }
+}

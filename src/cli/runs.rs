@@ -153,7 +153,7 @@ pub(super) fn told(run: &KnownRun) -> String {
         };
         let _ = writeln!(
             text,
-            "running since {began}: {} of {} stages stand ({} made now), {} wait{left}",
+            "running for {began}: {} of {} stages stand ({} made now), {} wait{left}",
             counts.fresh + counts.made,
             counts.all,
             counts.made,

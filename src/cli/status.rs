@@ -102,7 +102,13 @@ fn planned(global: &Global, of: &ExperimentArguments, as_json: bool) -> Result<E
     if let Some(next) = alive.and_then(|run| runs::next(run, "")) {
         let _ = writeln!(text, "next: {next}");
     } else if to_run > 0 {
-        let _ = writeln!(text, "next: {}", of.run_command());
+        let is_killed = last.is_some_and(|run| run.outcome() == Outcome::Killed);
+        let goes_on = if is_killed {
+            " goes on where it stopped"
+        } else {
+            ""
+        };
+        let _ = writeln!(text, "next: {}{goes_on}", of.run_command());
     }
     output::write(text.as_bytes())?;
     Ok(Exit::Fine)

@@ -6,7 +6,9 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod journals;
 mod schema;
+mod store;
 
 use std::path::Path;
 
@@ -441,10 +443,8 @@ fn cache() {
     let sound = lab.run_list(&["cache", "verify", "--json"]).fine().json();
     assert_eq!(sound["damaged"], json!([]));
     let kept = lab.run_list(&["cache", "gc", "--json"]).fine().json();
-    assert_eq!(
-        kept,
-        json!({"removed": 0, "unfinished": 0, "bytes": 0, "dry_run": false})
-    );
+    assert_eq!((&kept["removed"], &kept["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(kept["artifacts"], json!([]));
     // Another K leaves the old draws behind; a dry run removes none of them.
     let would = lab.run_list(&["cache", "gc", "--dry-run"]).fine();
     assert_eq!(would.out, "would remove 0 artifacts, 0 B\n");
