@@ -117,6 +117,25 @@ impl FileDigests {
         Ok((digest, stamp))
     }
 
+    /// The remembered files that are as they were when they were hashed, and whose bytes have
+    /// another digest than the one remembered; `None` if what is remembered cannot be read.
+    #[must_use]
+    pub fn wrong(path: &Path) -> Option<Vec<String>> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(Vec::new()),
+            Err(_) => return None,
+        };
+        let known: BTreeMap<String, Known> = serde_json::from_slice(&bytes).ok()?;
+        let is_wrong = |name: &str, known: &Known| {
+            let file = Path::new(name);
+            stamp(file).is_ok_and(|stamp| stamp == known.stamp)
+                && Digest::of_file(file).is_ok_and(|digest| digest != known.digest)
+        };
+        let wrong = known.iter().filter(|(name, known)| is_wrong(name, known));
+        Some(wrong.map(|(name, _)| name.clone()).collect())
+    }
+
     /// Remembers for the next run; failing only costs hashing again.
     pub fn save(&mut self) {
         if !self.changed {
@@ -124,6 +143,8 @@ impl FileDigests {
         }
         self.changed = false;
         let folder = self.path.parent().unwrap_or_else(|| Path::new("."));
+        // A plan may come before there is a store.
+        let _ = fs::create_dir_all(folder);
         if let (Ok(bytes), Ok(file)) = (
             serde_json::to_vec(&self.known),
             tempfile::NamedTempFile::new_in(folder),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::is_at;
 use super::manifest::OutputRecord;
 use crate::base::StageKey;
 
@@ -29,15 +30,36 @@ pub struct LatestRecord {
     pub outputs: Vec<OutputRecord>,
 }
 
+/// A file is written anew when it has so many times as many lines as stages.
+const TOO_MANY: usize = 4;
+
+/// Shorter files (lines) are not worth it.
+const SHORT: usize = 100;
+
 /// Reads the last record of every stage; damaged lines are passed over.
 #[must_use]
 pub fn read(path: &Path) -> BTreeMap<String, LatestRecord> {
-    fs::read_to_string(path)
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| serde_json::from_str::<LatestRecord>(line).ok())
-        .map(|record| (record.stage.clone(), record))
-        .collect()
+    records(path).flatten().collect()
+}
+
+/// All lines in order, with nothing in place of a damaged one.
+fn records(path: &Path) -> impl Iterator<Item = Option<(String, LatestRecord)>> + use<> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let lines: Vec<_> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let record: LatestRecord = serde_json::from_slice(line).ok()?;
+            Some((record.stage.clone(), record))
+        })
+        .collect();
+    lines.into_iter()
+}
+
+/// How many lines are damaged.
+#[must_use]
+pub fn damaged_lines(path: &Path) -> usize {
+    records(path).filter(Option::is_none).count()
 }
 
 /// Appends records. Each line is written at once, so that two runners do not mix theirs.
@@ -66,11 +88,9 @@ impl Appender {
         let mut file = if let Some(file) = self.file.take() {
             file
         } else {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .read(true)
-                .append(true)
-                .open(&self.path)?;
+            // What could not be made shorter is only longer.
+            let _ = compact(&self.path);
+            let mut file = open(&self.path)?;
             // A killed runner may have left half a line, which must not swallow ours.
             if ends_inside_a_line(&mut file)? {
                 text.push(b'\n');
@@ -88,6 +108,47 @@ impl Appender {
     }
 }
 
+/// Opens a file to append to. Everybody who does shares its lock for as long as it is open, so
+/// that nobody writes it anew meanwhile and lines go to a file that is no longer there.
+fn open(path: &Path) -> io::Result<File> {
+    loop {
+        let mut options = OpenOptions::new();
+        let file = options.create(true).read(true).append(true).open(path)?;
+        // Where there are no locks, nobody gets the one that writing anew takes.
+        let is_locked = file.lock_shared().is_ok();
+        if !is_locked || is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Writes a file anew with the last line of every stage, if it has many more lines and nobody
+/// appends to it.
+fn compact(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    if file.try_lock().is_err() || !is_at(&file, path) {
+        return Ok(());
+    }
+    let lines: Vec<_> = records(path).collect();
+    let count = lines.len();
+    let last: BTreeMap<_, _> = lines.into_iter().flatten().collect();
+    if count < SHORT || count < TOO_MANY * last.len() {
+        return Ok(());
+    }
+    let mut text = Vec::new();
+    for record in last.values() {
+        serde_json::to_writer(&mut text, record).map_err(io::Error::other)?;
+        text.push(b'\n');
+    }
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let mut draft = tempfile::Builder::new()
+        .permissions(file.metadata()?.permissions())
+        .tempfile_in(folder)?;
+    draft.write_all(&text)?;
+    draft.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
 fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(false);
@@ -103,16 +164,45 @@ mod tests {
     use super::*;
     use crate::base::Digest;
 
+    fn record(stage: &str, wall_s: f64) -> LatestRecord {
+        LatestRecord {
+            stage: stage.to_owned(),
+            key: Digest::of_bytes(stage.as_bytes()),
+            wall_s,
+            outputs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_said_many_times_over_is_written_anew_and_nothing_is_lost() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("latest.jsonl");
+        let lines = || records(&path).count();
+        let mut first = Appender::new(path.clone());
+        for round in 0..SHORT {
+            let one = [record("one", round as f64), record("two", 1.0)];
+            first.append(&one).expect("appended");
+        }
+        // Another one appends, so the file stays as it is, and so does what both say.
+        let mut second = Appender::new(path.clone());
+        second.append(&[record("three", 3.0)]).expect("appended");
+        assert_eq!(lines(), 2 * SHORT + 1);
+        drop((first, second));
+        let mut third = Appender::new(path.clone());
+        third.append(&[record("four", 4.0)]).expect("appended");
+        assert_eq!(lines(), 4);
+        third.append(&[record("five", 5.0)]).expect("appended");
+        let found = read(&path);
+        assert_eq!(found.len(), 5);
+        assert_eq!(found["one"], record("one", SHORT as f64 - 1.0));
+        assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
+    }
+
     #[test]
     fn half_a_line_of_a_killed_runner_swallows_nothing() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("latest.jsonl");
-        let record = |stage: &str| LatestRecord {
-            stage: stage.to_owned(),
-            key: Digest::of_bytes(stage.as_bytes()),
-            wall_s: 1.5,
-            outputs: Vec::new(),
-        };
+        let record = |stage: &str| record(stage, 1.5);
         let mut first = Appender::new(path.clone());
         first.append(&[record("one")]).expect("appended");
         fs::write(

@@ -6,6 +6,7 @@
 //! dead. A file made and removed for each stage would do the same, but file systems are slow at
 //! that: ext4 does not use a freed inode again for a while and looks past each of them.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -100,18 +101,88 @@ impl StageLock {
     }
 }
 
+/// A file system that knows no locks, as some over a network.
+#[derive(Debug)]
+pub(super) struct NoLocks(io::Error);
+
+impl fmt::Display for NoLocks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "this file system has no locks ({})", self.0)
+    }
+}
+
+impl std::error::Error for NoLocks {}
+
+impl NoLocks {
+    /// Whether that is what an error says.
+    pub(super) fn is_why(error: &io::Error) -> bool {
+        error
+            .get_ref()
+            .is_some_and(<dyn std::error::Error + Send + Sync>::is::<Self>)
+    }
+}
+
+/// What a failed lock means.
+fn explained(error: io::Error) -> io::Error {
+    use rustix::io::Errno;
+    let lacks = [
+        Errno::NOLCK,
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::INVAL,
+    ];
+    let code = error.raw_os_error();
+    if lacks.iter().any(|lack| code == Some(lack.raw_os_error())) {
+        return io::Error::new(error.kind(), NoLocks(error));
+    }
+    error
+}
+
+/// Who uses a store: every runner shares the lock on one file, and who tidies up has it alone. So
+/// nothing is tidied away under a runner, and none starts in the middle of it.
+pub(super) fn share(path: &Path) -> io::Result<File> {
+    let file = shared_file(path)?;
+    file.lock_shared().map_err(explained)?;
+    Ok(file)
+}
+
+/// The other side of [`share`]: `None` while a runner uses the store.
+pub(super) fn alone(path: &Path) -> io::Result<Option<File>> {
+    let file = shared_file(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(explained(error)),
+    }
+}
+
+fn shared_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // Some network file systems want both for a lock.
+    options.create(true).truncate(false).read(true).write(true);
+    options.open(path)
+}
+
 /// Makes and locks a file; `None` if it is locked.
 fn locked(path: &Path) -> io::Result<Option<File>> {
+    locked_by(path, File::try_lock)
+}
+
+fn locked_by(
+    path: &Path,
+    try_lock: impl Fn(&File) -> Result<(), TryLockError>,
+) -> io::Result<Option<File>> {
     loop {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path)?;
-        match file.try_lock() {
+        match try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::Error(error)) => return Err(explained(error)),
         }
         // The holder before us may have removed the file after we opened it; then our lock is on
         // a file nobody else will find, and we try again.
@@ -134,7 +205,7 @@ pub(super) fn remove_if_dead(path: &Path) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(false),
-        Err(TryLockError::Error(error)) => return Err(error),
+        Err(TryLockError::Error(error)) => return Err(explained(error)),
     }
     // Whoever removes a dead runner's link holds its file, so this is still the one we opened.
     if is_at(&file, path) {
@@ -144,7 +215,8 @@ pub(super) fn remove_if_dead(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-fn is_at(file: &File, path: &Path) -> bool {
+/// Whether a file that was opened is still the one that its path names.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
     match (file.metadata(), fs::metadata(path)) {
         (Ok(ours), Ok(theirs)) => ours.ino() == theirs.ino() && ours.dev() == theirs.dev(),
         _ => false,
@@ -182,6 +254,35 @@ mod tests {
         drop(first);
         assert!(!path.exists());
         assert!(StageLock::file(&path, false).expect("lock").is_some());
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_said_to_be_one() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("lock");
+        let refused = |error: rustix::io::Errno| {
+            let refuses = |_: &File| Err(TryLockError::Error(error.into()));
+            locked_by(&path, refuses).expect_err("no lock")
+        };
+        for lack in [rustix::io::Errno::NOLCK, rustix::io::Errno::NOTSUP] {
+            let error = super::super::store::io_error("lock", &path)(refused(lack)).to_string();
+            assert!(error.contains("this file system has no locks"), "{error}");
+            assert!(
+                error.contains("help: ") && error.contains("--store"),
+                "{error}"
+            );
+        }
+        assert!(!NoLocks::is_why(&refused(rustix::io::Errno::IO)));
+    }
+
+    #[test]
+    fn who_tidies_up_is_alone() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("in-use");
+        let (one, two) = (share(&path).expect("locked"), share(&path).expect("locked"));
+        assert!(alone(&path).expect("asked").is_none());
+        drop((one, two));
+        assert!(alone(&path).expect("asked").is_some());
     }
 
     #[test]

@@ -145,6 +145,35 @@ pub struct Manifest {
     pub environment: BTreeMap<String, String>,
 }
 
+/// What stands before the seal, the last field of a manifest: the hash of all before it.
+const SEAL: &[u8] = b",\"seal\":\"";
+
+impl Manifest {
+    /// The bytes of its file: JSON that ends with a seal, so that a change of any byte is noticed.
+    ///
+    /// # Errors
+    /// If something in it has no JSON.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec(self)?;
+        // Without its closing brace.
+        bytes.pop();
+        let seal = Digest::of_bytes(&bytes).hex();
+        bytes.extend_from_slice(SEAL);
+        bytes.extend_from_slice(seal.as_bytes());
+        bytes.extend_from_slice(b"\"}");
+        Ok(bytes)
+    }
+}
+
+/// Whether the seal of a manifest fits its bytes; `None` if it has none, as those of older programs.
+#[must_use]
+pub fn is_sealed(bytes: &[u8]) -> Option<bool> {
+    let end = bytes.len().checked_sub(SEAL.len() + 64 + 2)?;
+    let (before, rest) = bytes.split_at(end);
+    let seal = rest.strip_prefix(SEAL)?.strip_suffix(b"\"}")?;
+    Some(Digest::of_bytes(before).hex().as_bytes() == seal)
+}
+
 /// The part of a manifest that planning needs; reading stops at nothing else.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct ManifestSummary {

@@ -12,10 +12,13 @@
 //! | `partial/<key>/` | a stage | its unfinished work; goes once it is done |
 //! | `latest/<experiment>.jsonl` | [`latest`] | last key, timing and outputs of each stage id, for plans and `why` |
 //! | `files.json` | [`files`] | digests of the user's files by size and time |
-//! | `quarantine/` | [`Store::quarantine`] | artifacts whose bytes no longer match |
+//! | `quarantine/` | [`Store::quarantine`], [`Store::verify`] | what is damaged |
+//! | `in-use` | [`Scratch`] | locked by every runner, so that nobody tidies up under it |
+//! | `removed.jsonl` | [`Store::collect_garbage`] | artifacts that were removed on purpose |
 
 mod environment;
 pub mod files;
+pub mod garbage;
 pub mod latest;
 pub mod lock;
 pub mod manifest;
@@ -24,6 +27,7 @@ pub mod publish;
 mod scratch;
 pub mod store;
 pub mod tree;
+pub mod verify;
 
 pub use environment::processor;
 pub use lock::StageLock;

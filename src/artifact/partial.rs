@@ -6,13 +6,10 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use super::garbage::KEPT;
 use super::{Store, store};
 use crate::base::StageKey;
-
-/// Unfinished work that nobody came back to for this long is garbage.
-const KEPT: Duration = Duration::from_hours(14 * 24);
 
 impl Store {
     /// Where a stage keeps unfinished work; the folder need not exist.

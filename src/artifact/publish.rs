@@ -113,7 +113,8 @@ impl Store {
 
     fn write_manifest(&self, manifest: &Manifest, flush: bool) -> Result<(), StoreError> {
         let path = self.manifest_path(manifest.key);
-        let text = serde_json::to_vec(manifest)
+        let text = manifest
+            .to_bytes()
             .map_err(|error| io_error("write", &path)(io::Error::other(error)))?;
         let draft = self.workbench()?.fresh_path();
         let written = File::create(&draft).and_then(|mut file| {

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use super::lock::{RunnerLock, StageLock, remove_if_dead};
+use super::lock::{RunnerLock, StageLock, remove_if_dead, share};
+use super::store::size;
 
 /// Orphans without a lock are left alone for this long (seconds), in case they are not orphans.
 const PATIENCE_S: u64 = 60;
@@ -23,11 +24,14 @@ pub(super) struct Workbench {
     /// Empty folders, to be used again: freeing and making inodes is what costs.
     idle: Mutex<Vec<PathBuf>>,
     lock: Arc<RunnerLock>,
+    /// Keeps everybody from tidying up while this runner lives.
+    _in_use: fs::File,
 }
 
 impl Workbench {
-    /// Makes a folder that nobody else uses.
-    pub(super) fn open(parent: &Path) -> io::Result<Arc<Self>> {
+    /// Makes a folder that nobody else uses; waits while somebody tidies up.
+    pub(super) fn open(parent: &Path, in_use: &Path) -> io::Result<Arc<Self>> {
+        let in_use = share(in_use)?;
         loop {
             // The lock comes first: a sweep never sees a living runner's folder without one.
             let path = tempfile::Builder::new()
@@ -49,6 +53,7 @@ impl Workbench {
                 next: AtomicU64::new(0),
                 idle: Mutex::default(),
                 lock: Arc::new(lock),
+                _in_use: in_use,
             }));
         }
     }
@@ -112,8 +117,9 @@ impl Drop for Scratch {
     }
 }
 
-/// Removes folders and locks of stages whose runners are gone.
-pub(super) fn sweep(parent: &Path, locks: &Path) {
+/// Removes folders and locks of stages whose runners are gone: how many folders, and how many
+/// bytes.
+pub(super) fn sweep(parent: &Path, locks: &Path) -> (usize, u64) {
     for path in &listed(locks) {
         let is_lane = path
             .file_name()
@@ -122,6 +128,13 @@ pub(super) fn sweep(parent: &Path, locks: &Path) {
             let _ = remove_if_dead(path);
         }
     }
+    let mut swept = (0, 0);
+    let mut remove = |path: &Path| {
+        let bytes = size(path).unwrap_or(0);
+        if fs::remove_dir_all(path).is_ok() || fs::remove_file(path).is_ok() {
+            swept = (swept.0 + 1, swept.1 + bytes);
+        }
+    };
     for path in &listed(parent) {
         let is_lock = path
             .extension()
@@ -129,13 +142,13 @@ pub(super) fn sweep(parent: &Path, locks: &Path) {
         if is_lock {
             // Held while the folder goes, removed with it.
             if let Ok(Some(_held)) = RunnerLock::hold(path) {
-                let _ = fs::remove_dir_all(path.with_extension(""));
+                remove(&path.with_extension(""));
             }
         } else if !path.with_extension("lock").exists() && is_old(path) {
-            let _ = fs::remove_dir_all(path);
-            let _ = fs::remove_file(path);
+            remove(path);
         }
     }
+    swept
 }
 
 fn listed(folder: &Path) -> Vec<PathBuf> {
@@ -168,7 +181,7 @@ mod tests {
         for folder in [&parent, &locks, &parent.join("run-dead")] {
             fs::create_dir(folder).expect("made");
         }
-        let bench = Workbench::open(&parent).expect("bench");
+        let bench = Workbench::open(&parent, &home.path().join("in-use")).expect("bench");
         let scratch = bench.scratch().expect("scratch");
         let lock = bench.try_lock(&locks.join("alive")).expect("lock");
         fs::write(scratch.path().join("half"), "done").expect("written");
@@ -176,7 +189,7 @@ mod tests {
         fs::write(parent.join("run-dead/half"), "done").expect("written");
         fs::write(parent.join("run-dead.lock"), "").expect("written");
         fs::hard_link(parent.join("run-dead.lock"), locks.join("dead")).expect("linked");
-        sweep(&parent, &locks);
+        assert_eq!(sweep(&parent, &locks), (1, 4));
         assert!(scratch.path().join("half").exists());
         assert!(locks.join("alive").exists());
         for gone in ["tmp/run-dead", "tmp/run-dead.lock", "locks/dead"] {
@@ -190,7 +203,7 @@ mod tests {
     #[test]
     fn a_folder_is_used_again_empty_and_under_a_new_name() {
         let home = tempfile::tempdir().expect("folder");
-        let bench = Workbench::open(home.path()).expect("bench");
+        let bench = Workbench::open(home.path(), &home.path().join("in-use")).expect("bench");
         let first = bench.scratch().expect("scratch");
         let name = first.path().to_owned();
         drop(first);

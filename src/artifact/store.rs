@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lock::StageLock;
+use super::lock::{NoLocks, StageLock};
 use super::manifest::{FORMAT, Manifest, ManifestSummary, OutputRecord};
 use super::scratch::{self, Scratch, Workbench};
 use super::tree::{self, Stamp};
@@ -19,22 +19,22 @@ pub const SMALL: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    /// The folder of manifests.
-    manifests: fs::File,
+    /// The folder of manifests, if there is one.
+    manifests: Option<fs::File>,
     /// Artifacts whose bytes were compared with their digest in this process, by the state of
     /// the file then.
     verified: Mutex<BTreeMap<Digest, Stamp>>,
     /// This runner's folder for work under way, once it has some.
     bench: Mutex<Option<Arc<Workbench>>>,
     /// Held while a damaged artifact is moved away.
-    moving: Mutex<()>,
+    pub(super) moving: Mutex<()>,
 }
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file operation failed.
-    #[error("cannot {action} `{}`: {source}{}", .path.display(), hint(.source))]
+    #[error("cannot {action} `{}`: {source}{}", .path.display(), hint(action, .source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -45,8 +45,8 @@ pub enum StoreError {
     },
     /// The store was written by another version.
     #[error(
-        "the store `{}` has format {found}, this program writes format {FORMAT}\n  help: use \
-         another folder with --store, or the program version that made it", .path.display()
+        "the store `{}` says to have format `{found}`; this is runner {}, which reads format {FORMAT}\n  \
+         help: {}", .path.display(), env!("CARGO_PKG_VERSION"), format_help(found)
     )]
     Format {
         /// The store.
@@ -69,13 +69,42 @@ pub(crate) const FULL_DISK_HELP: &str = "\n  help: the disk is full; free some s
                                          gc` removes artifacts that no result needs) and run the \
                                          same command again, finished work is kept";
 
-fn hint(error: &io::Error) -> &'static str {
+fn hint(action: &str, error: &io::Error) -> &'static str {
+    if NoLocks::is_why(error) {
+        return "\n  help: without locks two runners would disturb each other, so nothing was run; \
+                name a folder on a disk of this machine with --store (results still go where \
+                --results says)";
+    }
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FULL_DISK_HELP,
+        io::ErrorKind::PermissionDenied if ["read", "list"].contains(&action) => {
+            "\n  help: the store must be readable; ask its owner, or choose another folder with \
+             --store"
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "\n  help: the store must be writable; choose another folder with --store"
+            "\n  help: the store must be writable; choose another folder with --store (commands \
+             that only read, such as plan, status and cat, work on this one)"
         }
         _ => "",
+    }
+}
+
+/// Which program reads a store of another format.
+fn format_help(found: &str) -> String {
+    match found.parse::<u32>() {
+        Ok(found) if found > FORMAT => {
+            "a later version of runner made it and reads it; update this one, or name another \
+             folder with --store"
+                .to_owned()
+        }
+        Ok(_) => "an earlier version of runner made it and reads it; name another folder with \
+                  --store, what this version needs is made there again"
+            .to_owned(),
+        Err(_) => format!(
+            "its file `format` is damaged: it must hold the number of the format and nothing \
+             else, {FORMAT} if this version made the store; correct it, then `runner cache \
+             verify` looks at the rest"
+        ),
     }
 }
 
@@ -105,35 +134,59 @@ impl Store {
     /// # Errors
     /// If the folder cannot be written or has another format.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let format = root.join("format");
-        match fs::read_to_string(&format) {
-            Ok(text) if text.trim() == FORMAT.to_string() => {}
-            Ok(text) => {
-                return Err(StoreError::Format {
-                    path: root.to_owned(),
-                    found: text.trim().chars().take(40).collect(),
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(root).map_err(io_error("create", root))?;
-                // By a rename: another runner that starts now sees all of it or nothing.
-                let draft = root.join(format!("format.{}", std::process::id()));
-                fs::write(&draft, format!("{FORMAT}\n"))
-                    .and_then(|()| fs::rename(&draft, &format))
-                    .map_err(io_error("write", &format))?;
-            }
-            Err(error) => return Err(io_error("read", &format)(error)),
+        if !is_made(root)? {
+            let format = root.join("format");
+            fs::create_dir_all(root).map_err(io_error("create", root))?;
+            // By a rename: another runner that starts now sees all of it or nothing.
+            let draft = root.join(format!("format.{}", std::process::id()));
+            fs::write(&draft, format!("{FORMAT}\n"))
+                .and_then(|()| fs::rename(&draft, &format))
+                .map_err(io_error("write", &format))?;
         }
         // Whoever wants everything made again may have removed one of the folders.
         make_folders(root)?;
         let manifests = root.join("manifests");
-        Ok(Self {
+        let folder = fs::File::open(&manifests).map_err(io_error("read", &manifests))?;
+        Ok(Self::at(root, Some(folder)))
+    }
+
+    /// Opens a store to look at: nothing is made or changed, and one that is not there is empty.
+    /// What only reads then works on a store that cannot be written.
+    ///
+    /// # Errors
+    /// If the store cannot be read or has another format.
+    pub fn open_to_read(root: &Path) -> Result<Self, StoreError> {
+        is_made(root)?;
+        let manifests = root.join("manifests");
+        match fs::File::open(&manifests) {
+            Ok(folder) => Ok(Self::at(root, Some(folder))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::at(root, None)),
+            Err(error) => Err(io_error("read", &manifests)(error)),
+        }
+    }
+
+    fn at(root: &Path, manifests: Option<fs::File>) -> Self {
+        Self {
             root: root.to_owned(),
-            manifests: fs::File::open(&manifests).map_err(io_error("read", &manifests))?,
+            manifests,
             verified: Mutex::default(),
             bench: Mutex::default(),
             moving: Mutex::default(),
-        })
+        }
+    }
+
+    /// Makes sure before any work that there can be some: the store's folders can be written, and
+    /// its file system has locks. From now on nobody tidies up until this store is dropped.
+    ///
+    /// # Errors
+    /// What is in the way, and what to do.
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        for folder in ["manifests", "artifacts", "locks", "latest"] {
+            let path = self.root.join(folder);
+            rustix::fs::access(&path, rustix::fs::Access::WRITE_OK)
+                .map_err(|error| io_error("write", &path)(error.into()))?;
+        }
+        self.workbench().map(|_| ())
     }
 
     /// The store's folder.
@@ -177,10 +230,13 @@ impl Store {
     pub fn has_manifest(&self, key: StageKey) -> bool {
         // Asked for every stage of every plan, so from the folder on instead of from the root, and
         // without the file's size and times.
+        let Some(manifests) = &self.manifests else {
+            return false;
+        };
         let hex = key.hex();
         let name = format!("{}/{hex}.json", &hex[..2]);
         rustix::fs::accessat(
-            &self.manifests,
+            manifests,
             name,
             rustix::fs::Access::EXISTS,
             rustix::fs::AtFlags::empty(),
@@ -350,13 +406,20 @@ impl Store {
             return Ok(Arc::clone(bench));
         }
         let parent = self.root.join("tmp");
-        let made = Workbench::open(&parent).map_err(io_error("create a folder in", &parent))?;
+        let made = Workbench::open(&parent, &self.in_use_path())
+            .map_err(io_error("create a folder in", &parent))?;
         Ok(Arc::clone(bench.insert(made)))
     }
 
-    /// Removes scratch folders and locks whose runners are gone.
-    pub fn sweep(&self) {
-        scratch::sweep(&self.root.join("tmp"), &self.root.join("locks"));
+    /// Locked by everybody who makes something here.
+    pub(super) fn in_use_path(&self) -> PathBuf {
+        self.root.join("in-use")
+    }
+
+    /// Removes scratch folders and locks whose runners are gone: how many folders, and how many
+    /// bytes.
+    pub fn sweep(&self) -> (usize, u64) {
+        scratch::sweep(&self.root.join("tmp"), &self.root.join("locks"))
     }
 
     /// Forgets that a stage was made; its artifacts stay until garbage collection.
@@ -418,7 +481,12 @@ impl Store {
     fn listed(&self, folder: &str) -> Result<Vec<(String, PathBuf)>, StoreError> {
         let root = self.root.join(folder);
         let mut found = Vec::new();
-        for shard in fs::read_dir(&root).map_err(io_error("list", &root))? {
+        let shards = match fs::read_dir(&root) {
+            Ok(shards) => shards,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            Err(error) => return Err(io_error("list", &root)(error)),
+        };
+        for shard in shards {
             let shard = shard.map_err(io_error("list", &root))?.path();
             if !shard.is_dir() {
                 continue;
@@ -433,35 +501,24 @@ impl Store {
         }
         Ok(found)
     }
+}
 
-    /// Removes artifacts that are not in `keep`; returns how many and how many bytes. With
-    /// `dry_run`, only counts.
-    ///
-    /// # Errors
-    /// If something cannot be listed or removed.
-    pub fn remove_artifacts_except(
-        &self,
-        keep: &BTreeSet<Digest>,
-        dry_run: bool,
-    ) -> Result<(usize, u64), StoreError> {
-        let mut count = 0;
-        let mut bytes = 0;
-        for (digest, path) in self.artifacts()? {
-            if keep.contains(&digest) {
-                continue;
+/// Whether there is a store of this format.
+fn is_made(root: &Path) -> Result<bool, StoreError> {
+    let format = root.join("format");
+    match fs::read(&format) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes);
+            if text.trim() == FORMAT.to_string() {
+                return Ok(true);
             }
-            bytes += size(&path).map_err(io_error("read", &path))?;
-            count += 1;
-            if !dry_run {
-                let removed = if path.is_dir() {
-                    fs::remove_dir_all(&path)
-                } else {
-                    fs::remove_file(&path)
-                };
-                removed.map_err(io_error("remove", &path))?;
-            }
+            Err(StoreError::Format {
+                path: root.to_owned(),
+                found: text.trim().escape_debug().take(40).collect(),
+            })
         }
-        Ok((count, bytes))
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("read", &format)(error)),
     }
 }
 

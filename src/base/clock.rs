@@ -41,6 +41,28 @@ pub fn day(unix_seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// A moment in milliseconds since 1970, to the second: `1997-09-20 03:05:10 UTC`.
+#[must_use]
+pub fn moment(unix_milliseconds: u64) -> String {
+    let seconds = unix_milliseconds / 1000;
+    let of_day = seconds % 86_400;
+    format!(
+        "{} {:02}:{:02}:{:02} UTC",
+        day(i64::try_from(seconds).unwrap_or(0)),
+        of_day / 3600,
+        of_day / 60 % 60,
+        of_day % 60
+    )
+}
+
+/// How long ago a moment in milliseconds since 1970 was, as people read it.
+#[must_use]
+pub fn age(unix_milliseconds_then: u64) -> String {
+    human(Duration::from_millis(
+        unix_milliseconds().saturating_sub(unix_milliseconds_then),
+    ))
+}
+
 /// A duration as people read it: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 07 min`, `3 d 4 h`.
 #[must_use]
 pub fn human(duration: Duration) -> String {
@@ -68,6 +90,7 @@ mod tests {
         assert_eq!(day(874_724_710), "1997-09-20");
         assert_eq!(day(951_782_400), "2000-02-29");
         assert_eq!(day(4_107_542_400), "2100-03-01");
+        assert_eq!(moment(874_724_710_999), "1997-09-20 03:05:10 UTC");
     }
 
     #[test]

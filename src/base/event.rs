@@ -200,6 +200,27 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// The stage it is about, if it is about one.
+    #[must_use]
+    pub fn stage(&self) -> Option<&str> {
+        match self {
+            Self::RunStarted { .. } | Self::RunFinished { .. } => None,
+            Self::Warned { stage, .. } => stage.as_deref(),
+            Self::StageStarted { stage, .. }
+            | Self::StageProgress { stage, .. }
+            | Self::Measured { stage, .. }
+            | Self::StageFinished { stage, .. }
+            | Self::StageFresh { stage, .. }
+            | Self::StageReopened { stage, .. }
+            | Self::StageRetried { stage, .. }
+            | Self::StageFailed { stage, .. }
+            | Self::StageSkipped { stage, .. }
+            | Self::StageCancelled { stage } => Some(stage),
+        }
+    }
+}
+
 /// Where events go.
 pub type Sink = Arc<dyn Fn(EventKind) + Send + Sync>;
 

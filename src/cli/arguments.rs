@@ -98,8 +98,14 @@ impl ExperimentArguments {
         command
     }
 
+    /// Opens the experiment to make something.
     pub(super) fn open(&self, global: &Global) -> Result<Study, CliError> {
         Ok(Study::open(&self.request(), global.folders())?)
+    }
+
+    /// Opens the experiment to look at; its store need not be writable.
+    pub(super) fn open_to_read(&self, global: &Global) -> Result<Study, CliError> {
+        Ok(Study::open_to_read(&self.request(), global.folders())?)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let mut parts = arguments.artifact.splitn(3, '/');
     let stage_id = parts.next().unwrap_or_default();
     let (wanted, inner) = (parts.next(), parts.next());

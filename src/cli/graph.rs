@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let format = match arguments.format {
         Language::Dot => Format::Dot,
         Language::Mermaid => Format::Mermaid,

@@ -8,10 +8,13 @@ mod diff;
 mod exit;
 mod export;
 mod graph;
+mod logs;
 mod output;
 mod plan;
+mod replay;
 mod report;
 mod run;
+mod runs;
 mod schema;
 mod serve;
 mod status;
@@ -58,8 +61,12 @@ enum Command {
     Plan(plan::Arguments),
     /// Says why a stage would run, with old and new values.
     Why(why::Arguments),
-    /// Shows how far an experiment is, and how its last run ended.
+    /// Shows how far an experiment is and what its run does or how it ended; or lists all runs.
     Status(status::Arguments),
+    /// Shows what runs tell of one stage: attempts, warnings, its log.
+    Logs(logs::Arguments),
+    /// Tells a past run again, at once or in time.
+    Replay(replay::Arguments),
     /// Shows a run in the browser, on this machine only: states, progress, curves, failures.
     Serve(serve::Arguments),
     /// Draws the stages as DOT or Mermaid.
@@ -115,6 +122,8 @@ pub fn main() -> ExitCode {
         Command::Plan(arguments) => plan::run(&cli.global, arguments),
         Command::Why(arguments) => why::run(&cli.global, arguments),
         Command::Status(arguments) => status::run(&cli.global, arguments),
+        Command::Logs(arguments) => logs::run(&cli.global, arguments),
+        Command::Replay(arguments) => replay::run(&cli.global, arguments),
         Command::Serve(arguments) => serve::run(&cli.global, arguments),
         Command::Graph(arguments) => graph::run(&cli.global, arguments),
         Command::Cat(arguments) => cat::run(&cli.global, arguments),

@@ -35,7 +35,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     show(&study, jobs, arguments.all, arguments.json)
 }

@@ -39,7 +39,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
             ..Request::default()
         };
         if !arguments.check {
-            let study = Study::open(&request, folders)?;
+            let study = Study::open_to_read(&request, folders)?;
             let plan = study.plan()?;
             let collected = collect(&study, &plan, None)?;
             if collected.results.is_empty() {

@@ -53,12 +53,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let mut study = arguments.experiment.open(global)?;
-    study.worker = super::worker::command();
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     if arguments.dry_run {
+        let study = arguments.experiment.open_to_read(global)?;
         return super::plan::show(&study, jobs, false, arguments.json);
     }
+    let mut study = arguments.experiment.open(global)?;
+    study.worker = super::worker::command();
     let writes_results = !study.experiment.pipeline.results.metrics.is_empty();
     if writes_results {
         check_writable(&study)?;
@@ -67,12 +68,15 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     announce_unbuilt(&study, arguments);
     if plan.needed_count() > 0 {
         study.store.sweep();
+        // A store that cannot be written should be known before a night of training, too.
+        study.store.prepare()?;
     }
     let interrupt = Interrupt::default();
     let handle = interrupt.clone();
     // Without a handler Ctrl-C ends the program at once, which is safe too.
     let _ = ctrlc::set_handler(move || handle.press());
     let journal = (plan.needed_count() > 0).then(|| {
+        JournalFile::remove_old(&study.folders.runs(), &study.experiment.name);
         JournalFile::new(
             &study.folders.runs(),
             &study.experiment.name,

@@ -1,19 +1,15 @@
 //! `runner serve`: the live page of a run that is, or was.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::sync::mpsc::channel;
 
 use clap::Args;
 
 use super::arguments::Global;
-use super::{CliError, Exit, output};
-use crate::base::nearest::nearest;
+use super::{CliError, Exit, output, runs};
 use crate::live::{PORTS, Places, Server, Watch, listen};
 use crate::reporter::JournalFile;
-use crate::spec::{Experiment, Request};
-use crate::study::{Folders, StudyError, shown, vocabulary};
+use crate::study::Folders;
 
 /// Arguments of `runner serve`.
 #[derive(Debug, Args)]
@@ -35,7 +31,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
     let folders = global.folders();
-    let journal = find(&folders, arguments.run.as_deref())?;
+    let journal = runs::newest(&folders, arguments.run.as_deref())?;
     let name = journal.run();
     let server = start(&folders, journal, arguments.port)
         .map_err(|error| CliError::Usage(no_port(arguments.port, &error)))?;
@@ -81,83 +77,4 @@ pub(super) fn no_port(port: Option<u16>, error: &io::Error) -> String {
         error.to_string()
     };
     format!("cannot show a page on {what}: {why}\n  help: port 0 takes any that is free")
-}
-
-fn find(folders: &Folders, wanted: Option<&str>) -> Result<JournalFile, CliError> {
-    let mut journals = JournalFile::list(&folders.runs());
-    if journals.is_empty() {
-        return Err(CliError::NotThere(format!(
-            "there is no run in `{}` yet\n  help: `runner run EXPERIMENT --serve` starts one and \
-             shows it",
-            shown(&folders.runs())
-        )));
-    }
-    let latest = |experiment: Option<&str>| {
-        let mut of_it = journals
-            .iter()
-            .filter(|journal| experiment.is_none_or(|name| name == journal.experiment));
-        of_it.next_back().cloned()
-    };
-    let found = match wanted {
-        None => latest(None),
-        Some(name) => {
-            let run = name.strip_suffix(".jsonl").unwrap_or(name);
-            let run = Path::new(run).file_name().and_then(|name| name.to_str());
-            let position = journals
-                .iter()
-                .position(|journal| Some(journal.run().as_str()) == run);
-            match position {
-                Some(position) => Some(journals.swap_remove(position)),
-                None if names_a_file(name) => {
-                    let experiment = experiment_of(name)?;
-                    latest(Some(&experiment))
-                        .ok_or_else(|| never_ran(&experiment, name))?
-                        .into()
-                }
-                None => latest(Some(name)),
-            }
-        }
-    };
-    let wanted = wanted.unwrap_or_default();
-    found.ok_or_else(|| unknown(wanted, &journals))
-}
-
-fn names_a_file(name: &str) -> bool {
-    let extension = Path::new(name).extension();
-    extension.is_some_and(|extension| extension == "yaml" || extension == "yml")
-}
-
-/// The name of the experiment in a file.
-fn experiment_of(file: &str) -> Result<String, CliError> {
-    let request = Request {
-        path: file.into(),
-        set: Vec::new(),
-        only: Vec::new(),
-    };
-    let (experiment, _) = Experiment::read(&request, vocabulary()).map_err(StudyError::from)?;
-    Ok(experiment.name)
-}
-
-fn never_ran(experiment: &str, file: &str) -> CliError {
-    CliError::NotThere(format!(
-        "`{experiment}` was never run here\n  help: `runner run {file} --serve` runs and shows it"
-    ))
-}
-
-fn unknown(wanted: &str, journals: &[JournalFile]) -> CliError {
-    let experiments: BTreeSet<&str> = (journals.iter())
-        .map(|journal| journal.experiment.as_str())
-        .collect();
-    let runs: Vec<String> = journals.iter().map(JournalFile::run).collect();
-    let names = experiments.iter().copied();
-    let help = match nearest(wanted, names.chain(runs.iter().map(String::as_str))) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!(
-            "there are runs of {}",
-            Vec::from_iter(experiments).join(", ")
-        ),
-    };
-    CliError::NotThere(format!(
-        "there is no run and no experiment `{wanted}` here\n  help: {help}"
-    ))
 }

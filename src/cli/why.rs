@@ -60,7 +60,7 @@ pub(super) fn reasons(study: &Study, plan: &Plan<'_>, node: NodeIndex) -> Vec<Re
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let node = study
         .find_stage(&arguments.stage)
         .map_err(CliError::NotThere)?;

@@ -3,11 +3,9 @@
 //! The journal is the only source, so a page shows any run, from any process: one that runs, one
 //! that ended, one that was killed. Nothing here writes.
 
-mod curve;
 mod page;
 mod request;
 mod server;
-mod state;
 mod view;
 mod watch;
 

@@ -2,17 +2,13 @@
 
 use serde::Serialize;
 
-use super::state::{Counts, Ended, State};
+use crate::reporter::run_state::{Counts, Ended, RunState};
 
 /// What a run's events do not say themselves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outside<'a> {
     /// The run's name.
     pub(super) run: &'a str,
-    /// The experiment's name, for as long as no event has named it.
-    pub(super) experiment: &'a str,
-    /// When the run began, likewise.
-    pub(super) started_ms: u64,
     /// What time it is.
     pub(super) now_ms: u64,
     /// Whether the runner lives.
@@ -106,37 +102,18 @@ struct Happening<'a> {
 
 impl<'a> View<'a> {
     /// A run as it stands at one moment.
-    pub(super) fn of(state: &'a State, outside: &Outside<'a>) -> Self {
-        let has_begun = !state.experiment.is_empty();
-        let started_ms = if has_begun {
-            state.started_ms
-        } else {
-            outside.started_ms
-        };
-        let elapsed_s = match &state.ended {
-            Some(ended) => ended.wall_s,
-            // The clock of a run that is dead stands still.
-            None if !outside.alive => state.last_s,
-            None => {
-                let since = outside.now_ms.saturating_sub(started_ms) as f64 / 1000.0;
-                since.max(state.last_s)
-            }
-        };
-        let said = |(remaining_s, at_s): (f64, f64)| (remaining_s - (elapsed_s - at_s)).max(0.0);
+    pub(super) fn of(state: &'a RunState, outside: &Outside<'a>) -> Self {
+        let elapsed_s = state.elapsed_s(outside.now_ms, outside.alive);
         let mut warnings = state.warnings.clone();
         warnings.extend(state.left_out());
         Self {
-            experiment: if has_begun {
-                &state.experiment
-            } else {
-                outside.experiment
-            },
+            experiment: &state.experiment,
             run: outside.run,
             program: &state.program,
-            started_ms,
+            started_ms: state.started_ms,
             now_ms: outside.now_ms,
             elapsed_s,
-            remaining_s: state.remaining.map(said),
+            remaining_s: state.remaining_s(elapsed_s),
             ended: state.ended,
             alive: outside.alive || state.ended.is_some(),
             counts: run_counts(state),
@@ -150,7 +127,7 @@ impl<'a> View<'a> {
     }
 }
 
-fn run_counts(state: &State) -> RunCounts {
+fn run_counts(state: &RunState) -> RunCounts {
     let counts = &state.counts;
     // What was stopped is told by template only; without templates it waits for the next run.
     let stopped = if state.templates.is_empty() {
@@ -182,7 +159,7 @@ fn template_counts(counts: &Counts) -> TemplateCounts {
     }
 }
 
-fn templates(state: &State) -> Vec<Template<'_>> {
+fn templates(state: &RunState) -> Vec<Template<'_>> {
     let templates = state.templates.iter();
     templates
         .map(|template| Template {
@@ -195,7 +172,7 @@ fn templates(state: &State) -> Vec<Template<'_>> {
         .collect()
 }
 
-fn running(state: &State, elapsed_s: f64) -> Vec<Running<'_>> {
+fn running(state: &RunState, elapsed_s: f64) -> Vec<Running<'_>> {
     let running = state.running.iter();
     running
         .map(|running| Running {
@@ -215,7 +192,7 @@ fn running(state: &State, elapsed_s: f64) -> Vec<Running<'_>> {
         .collect()
 }
 
-fn failed(state: &State) -> Vec<Failed<'_>> {
+fn failed(state: &RunState) -> Vec<Failed<'_>> {
     let failures = state.failures.iter();
     failures
         .map(|failure| Failed {
@@ -226,7 +203,7 @@ fn failed(state: &State) -> Vec<Failed<'_>> {
         .collect()
 }
 
-fn recent(state: &State) -> Vec<Happening<'_>> {
+fn recent(state: &RunState) -> Vec<Happening<'_>> {
     let newest_first = state.recent.iter().rev();
     newest_first
         .map(|happening| Happening {
@@ -245,19 +222,17 @@ mod tests {
     fn outside(now_ms: u64, alive: bool) -> Outside<'static> {
         Outside {
             run: "small-1000",
-            experiment: "small",
-            started_ms: 1000,
             now_ms,
             alive,
             report: false,
         }
     }
 
-    fn json(state: &State, outside: &Outside<'_>) -> serde_json::Value {
+    fn json(state: &RunState, outside: &Outside<'_>) -> serde_json::Value {
         serde_json::to_value(View::of(state, outside)).expect("JSON")
     }
 
-    fn fold(state: &mut State, elapsed_s: f64, kind: EventKind) {
+    fn fold(state: &mut RunState, elapsed_s: f64, kind: EventKind) {
         state.fold(Event {
             seq: 0,
             at_ms: 2000 + (elapsed_s * 1000.0) as u64,
@@ -267,8 +242,8 @@ mod tests {
     }
 
     /// A run of a program that did not write templates.
-    fn begun() -> State {
-        let mut state = State::default();
+    fn begun() -> RunState {
+        let mut state = RunState::awaited("small", 1000);
         let kind: EventKind = serde_json::from_str(
             "{\"event\":\"run_started\",\"experiment\":\"table\",\"stages\":3,\"fresh\":1,\
              \"to_run\":2,\"estimate_s\":30.0}",
@@ -288,7 +263,7 @@ mod tests {
 
     #[test]
     fn before_the_first_event_the_name_of_the_run_says_something() {
-        let view = json(&State::default(), &outside(3500, true));
+        let view = json(&RunState::awaited("small", 1000), &outside(3500, true));
         assert_eq!(view["experiment"], "small");
         assert_eq!(view["elapsed_s"], 2.5);
         assert_eq!(view["ended"], serde_json::Value::Null);

@@ -1,13 +1,12 @@
 //! One run, watched through its journal.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::state::State;
 use super::view::{Outside, View};
 use crate::base::clock;
-use crate::reporter::{JournalFile, JournalReader};
+use crate::reporter::run_state::RunState;
+use crate::reporter::{JournalFile, KnownRun, log_end, log_path};
 
 /// So much of the end of a log is shown.
 const LOG_END: u64 = 8 * 1024;
@@ -24,10 +23,8 @@ pub struct Places {
 /// A run and what is known of it so far.
 #[derive(Debug)]
 pub struct Watch {
-    journal: JournalFile,
+    run: KnownRun,
     places: Places,
-    reader: JournalReader,
-    state: State,
 }
 
 impl Watch {
@@ -35,16 +32,14 @@ impl Watch {
     #[must_use]
     pub fn new(journal: JournalFile, places: Places) -> Self {
         Self {
-            reader: JournalReader::new(journal.path.clone()),
-            journal,
+            run: KnownRun::new(journal),
             places,
-            state: State::default(),
         }
     }
 
     /// The page of the experiment's report, whether or not it exists.
     pub(super) fn report(&self) -> Option<PathBuf> {
-        let name = &self.journal.experiment;
+        let name = &self.run.journal.experiment;
         let mut components = Path::new(name).components();
         // Nothing outside the results can be named.
         matches!(
@@ -59,51 +54,25 @@ impl Watch {
     /// # Errors
     /// If its journal cannot be read.
     pub fn state(&mut self) -> io::Result<Vec<u8>> {
-        // Asked first: a runner that goes after this has said good-bye in what is read below.
-        let alive = self.reader.is_written()?;
-        let state = &mut self.state;
-        self.reader.read_on(&mut |event| state.fold(event))?;
-        if !alive && state.ended.is_none() {
-            state.runner_is_gone();
-        }
+        self.run.read_on(&mut RunState::fold)?;
         let logs = &self.places.logs;
-        state.read_logs(|path| {
-            // Where the runner's folder was does not matter, only its name for the file.
-            let name = Path::new(path).file_name().unwrap_or_default();
-            end_of(&logs.join(name)).unwrap_or_default()
+        self.run.state.read_logs(|path| {
+            let end = log_path(logs, path).and_then(|path| log_end(&path, LOG_END).ok());
+            end.map(|(text, _)| text).unwrap_or_default()
         });
         let outside = Outside {
-            run: &self.journal.run(),
-            experiment: &self.journal.experiment,
-            started_ms: self.journal.started_ms,
+            run: &self.run.journal.run(),
             now_ms: clock::unix_milliseconds(),
-            alive,
+            alive: self.run.alive,
             report: self.report().is_some_and(|path| path.is_file()),
         };
-        serde_json::to_vec(&View::of(&self.state, &outside)).map_err(io::Error::other)
+        serde_json::to_vec(&View::of(&self.run.state, &outside)).map_err(io::Error::other)
     }
-}
-
-/// The last lines of a file.
-fn end_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let start = length.saturating_sub(LOG_END);
-    file.seek(SeekFrom::Start(start))?;
-    let mut bytes = Vec::new();
-    file.take(LOG_END).read_to_end(&mut bytes)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let whole = match text.split_once('\n') {
-        // The first line is cut somewhere.
-        Some((_, rest)) if start > 0 && !rest.is_empty() => rest,
-        _ => &text,
-    };
-    Ok(whole.trim_end().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::*;
     use crate::base::{Event, EventKind, Lane};

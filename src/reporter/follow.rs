@@ -12,6 +12,9 @@ const AT_ONCE: usize = 64 * 1024;
 /// A longer line is no event that anybody wants to see; it is passed over.
 const LONGEST_LINE: usize = 4 * 1024 * 1024;
 
+/// So many journals of one experiment are kept.
+pub const KEPT: usize = 50;
+
 /// Reads what was added to a journal since the last time.
 #[derive(Debug)]
 pub struct JournalReader {
@@ -21,6 +24,8 @@ pub struct JournalReader {
     torn: Vec<u8>,
     /// Whether the line at hand is too long to be kept.
     skips: bool,
+    /// How many lines were passed over.
+    unread: usize,
 }
 
 impl JournalReader {
@@ -32,7 +37,20 @@ impl JournalReader {
             file: None,
             torn: Vec::new(),
             skips: false,
+            unread: 0,
         }
+    }
+
+    /// How many whole lines were passed over because they are no events that are known.
+    #[must_use]
+    pub fn unread_lines(&self) -> usize {
+        self.unread
+    }
+
+    /// Whether the journal ends within a line, as far as it was read.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.skips || !self.torn.is_empty()
     }
 
     /// Whether somebody writes the journal, or will: it is locked, or not there yet.
@@ -97,8 +115,9 @@ impl JournalReader {
                 self.skips = true;
             }
             if is_whole {
-                if let Ok(event) = serde_json::from_slice(&self.torn) {
-                    each(event);
+                match serde_json::from_slice(&self.torn) {
+                    Ok(event) => each(event),
+                    Err(_) => self.unread += 1,
                 }
                 self.torn.clear();
                 self.skips = false;
@@ -162,6 +181,20 @@ impl JournalFile {
         });
         found
     }
+
+    /// Removes the oldest journals of an experiment until only the newest [`KEPT`] are left. One
+    /// that is still written stays; one that cannot be removed costs space and nothing else.
+    pub fn remove_old(folder: &Path, experiment: &str) {
+        let mut own = Self::list(folder);
+        own.retain(|journal| journal.experiment == experiment);
+        let surplus = own.len().saturating_sub(KEPT);
+        for journal in own.into_iter().take(surplus) {
+            let mut reader = JournalReader::new(journal.path.clone());
+            if reader.is_written().is_ok_and(|written| !written) {
+                let _ = fs::remove_file(&journal.path);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +248,8 @@ mod tests {
         write("\n");
         write(&line(4));
         assert_eq!(read(&mut reader), [2, 4]);
+        assert_eq!(reader.unread_lines(), 4);
+        assert!(!reader.is_torn());
     }
 
     #[test]
@@ -245,6 +280,27 @@ mod tests {
         assert_eq!(found, (0..10).collect::<Vec<u64>>());
         drop(journal);
         assert!(!reader.is_written().expect("asked"));
+    }
+
+    #[test]
+    fn the_newest_journals_of_an_experiment_are_kept_and_those_that_are_written() {
+        let folder = tempfile::tempdir().expect("folder");
+        let journal = |name: &str, at: usize| folder.path().join(format!("{name}-{at}.jsonl"));
+        for at in 0..KEPT + 3 {
+            fs::write(journal("a", at), "").expect("written");
+        }
+        fs::write(journal("b", 0), "").expect("written");
+        let alive = File::open(journal("a", 1)).expect("opened");
+        alive.lock().expect("locked");
+        JournalFile::remove_old(folder.path(), "a");
+        let left = JournalFile::list(folder.path());
+        assert_eq!(
+            left.len(),
+            KEPT + 2,
+            "the oldest but the one that is written went"
+        );
+        assert!(journal("a", 1).exists() && journal("b", 0).exists());
+        assert!(!journal("a", 0).exists() && !journal("a", 2).exists());
     }
 
     #[test]

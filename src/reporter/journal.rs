@@ -36,17 +36,6 @@ impl Journal {
     pub fn new(path: PathBuf) -> Self {
         Self { path, open: None }
     }
-
-    /// Reads a journal back; a last line cut off by a kill is passed over.
-    ///
-    /// # Errors
-    /// If the file cannot be read.
-    pub fn read(path: &Path) -> io::Result<Vec<Event>> {
-        Ok(fs::read_to_string(path)?
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect())
-    }
 }
 
 impl Open {

@@ -2,22 +2,29 @@
 //!
 //! No reporter can fail a run: one that fails is detached, with one warning to the others.
 
+mod attempts;
+mod curve;
 mod follow;
 mod journal;
 mod json;
+mod known;
 mod lines;
+mod log_end;
 mod progress;
 mod quiet;
+pub(crate) mod run_state;
+mod words;
 
 use std::io;
 
-pub use follow::{JournalFile, JournalReader};
+pub(crate) use attempts::{Attempt, attempts};
+pub use follow::{JournalFile, JournalReader, KEPT};
 pub use journal::Journal;
 pub use json::JsonLines;
+pub(crate) use known::{KnownRun, Outcome};
 pub use lines::Lines;
-pub(crate) use lines::again;
+pub(crate) use log_end::{log_end, log_path};
 pub use progress::Progress;
-pub(crate) use quiet::Repetitions;
 
 use crate::base::{Event, EventKind, clock};
 

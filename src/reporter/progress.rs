@@ -7,9 +7,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Reporter;
-use super::lines::{again, closing, headline, left};
 use super::quiet::Repetitions;
-use crate::base::{Event, EventKind, clock};
+use super::words::{left, told};
+use crate::base::{Event, EventKind};
 
 /// Draws bars on standard error.
 pub struct Progress {
@@ -33,8 +33,8 @@ impl Progress {
         }
     }
 
-    fn line(&self, text: &str) -> io::Result<()> {
-        self.bars.println(text)
+    fn tell(&self, kind: &EventKind) -> io::Result<()> {
+        told(kind).map_or(Ok(()), |line| self.bars.println(line))
     }
 }
 
@@ -58,14 +58,9 @@ impl Reporter for Progress {
     fn on_event(&mut self, event: &Event) -> io::Result<()> {
         match &event.kind {
             EventKind::RunStarted {
-                experiment,
-                stages,
-                fresh,
-                to_run,
-                estimate_s,
-                ..
+                to_run, estimate_s, ..
             } => {
-                self.line(&headline(experiment, *stages, *fresh, *to_run, *estimate_s))?;
+                self.tell(&event.kind)?;
                 if *to_run > 0 {
                     self.run.set_length(*to_run as u64);
                     self.run.set_style(style(
@@ -110,58 +105,36 @@ impl Reporter for Progress {
                 self.run.set_message(left(*remaining_s));
                 // Only what took a while earns a line of its own.
                 if *wall_s >= 5.0 {
-                    self.line(&format!(
-                        "made {stage} in {}",
-                        clock::human(Duration::from_secs_f64(*wall_s))
-                    ))?;
+                    self.tell(&event.kind)?;
                 }
             }
             EventKind::StageFresh { stage, .. } | EventKind::StageReopened { stage, .. } => {
                 self.end(stage);
             }
-            retried @ EventKind::StageRetried { stage, .. } => {
-                if let Some(bar) = self.stages.remove(stage) {
-                    bar.finish_and_clear();
-                    self.bars.remove(&bar);
-                }
-                self.line(&format!("again {stage}: {}", again(retried)))?;
+            EventKind::StageRetried { stage, .. } => {
+                self.remove(stage);
+                self.tell(&event.kind)?;
             }
-            EventKind::StageFailed {
-                stage,
-                message,
-                log,
-            } => {
+            EventKind::StageFailed { stage, .. }
+            | EventKind::StageSkipped { stage, .. }
+            | EventKind::StageCancelled { stage } => {
                 self.end(stage);
-                let log = log
-                    .as_ref()
-                    .map_or_else(String::new, |log| format!("\n  log: {log}"));
-                self.line(&format!("FAILED {stage}: {message}{log}"))?;
-            }
-            EventKind::StageSkipped { stage, because } => {
-                self.end(stage);
-                self.line(&format!("skipped {stage}: {because} failed"))?;
-            }
-            EventKind::StageCancelled { stage } => {
-                self.end(stage);
-                self.line(&format!("stopped {stage}; nothing of it is kept"))?;
+                self.tell(&event.kind)?;
             }
             EventKind::Warned { stage, message }
                 if !self.warnings.admit(stage.as_deref(), message) => {}
-            EventKind::Warned { stage, message } => match stage {
-                Some(stage) => self.line(&format!("warning: {stage}: {message}"))?,
-                None => self.line(message)?,
-            },
-            finished @ EventKind::RunFinished { .. } => {
+            EventKind::Warned { .. } => self.tell(&event.kind)?,
+            EventKind::RunFinished { .. } => {
                 for bar in std::mem::take(&mut self.stages).into_values() {
                     bar.finish_and_clear();
                 }
                 let drew = self.run.length().unwrap_or(0) > 0;
                 self.run.finish_and_clear();
                 if let Some(line) = self.warnings.closing() {
-                    self.line(&line)?;
+                    self.bars.println(line)?;
                 }
-                if drew && let Some(text) = closing(finished) {
-                    self.line(&text)?;
+                if drew {
+                    self.tell(&event.kind)?;
                 }
             }
         }
@@ -171,10 +144,14 @@ impl Reporter for Progress {
 
 impl Progress {
     fn end(&mut self, stage: &str) {
+        self.remove(stage);
+        self.run.inc(1);
+    }
+
+    fn remove(&mut self, stage: &str) {
         if let Some(bar) = self.stages.remove(stage) {
             bar.finish_and_clear();
             self.bars.remove(&bar);
         }
-        self.run.inc(1);
     }
 }

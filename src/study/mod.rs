@@ -10,6 +10,7 @@ pub mod details;
 mod lineage;
 pub mod publish;
 pub mod runs;
+mod standing;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ use crate::results::ResultError;
 use crate::schedule::{self, Interrupt, Options, RunSummary, WorkerCommand};
 use crate::spec::{Experiment, LoadError, Request, SpecError, Vocabulary};
 use crate::stage::{ErasedStage, STAGES, StageError};
+
+pub use standing::result_keys;
 
 /// Where things are kept.
 #[derive(Debug, Clone)]
@@ -143,6 +146,14 @@ impl Study {
         Self::open_with(request, folders, STAGES)
     }
 
+    /// The same to look at only: the store is not made, and need not be writable.
+    ///
+    /// # Errors
+    /// As [`Study::open`].
+    pub fn open_to_read(request: &Request, folders: Folders) -> Result<Self, StudyError> {
+        Self::open_at(request, folders, STAGES, Store::open_to_read)
+    }
+
     /// The same with other stage kinds.
     ///
     /// # Errors
@@ -152,9 +163,18 @@ impl Study {
         folders: Folders,
         kinds: &[&'static dyn ErasedStage],
     ) -> Result<Self, StudyError> {
+        Self::open_at(request, folders, kinds, Store::open)
+    }
+
+    fn open_at(
+        request: &Request,
+        folders: Folders,
+        kinds: &[&'static dyn ErasedStage],
+        store: fn(&Path) -> Result<Store, StoreError>,
+    ) -> Result<Self, StudyError> {
         let (experiment, diagnostics) = Experiment::read(request, vocabulary())?;
         let graph = graph::build(&experiment, kinds, diagnostics)?;
-        let store = Arc::new(Store::open(&folders.store)?);
+        let store = Arc::new(store(&folders.store)?);
         Ok(Self {
             experiment,
             graph,

@@ -3,10 +3,14 @@
 //! Accept a changed output with `INSTA_UPDATE=always cargo test --test commands` and read the
 //! difference of the snapshots.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "../program/mod.rs"]
 mod program;
 
+mod journals;
 mod schema;
+mod store;
 
 use std::path::Path;
 
@@ -31,6 +35,8 @@ fn help() {
         "plan",
         "why",
         "status",
+        "logs",
+        "replay",
         "serve",
         "graph",
         "cat",
@@ -439,10 +445,8 @@ fn cache() {
     let sound = lab.run_list(&["cache", "verify", "--json"]).fine().json();
     assert_eq!(sound["damaged"], json!([]));
     let kept = lab.run_list(&["cache", "gc", "--json"]).fine().json();
-    assert_eq!(
-        kept,
-        json!({"removed": 0, "unfinished": 0, "bytes": 0, "dry_run": false})
-    );
+    assert_eq!((&kept["removed"], &kept["bytes"]), (&json!(0), &json!(0)));
+    assert_eq!(kept["artifacts"], json!([]));
     // Another K leaves the old draws behind; a dry run removes none of them.
     let would = lab.run_list(&["cache", "gc", "--dry-run"]).fine();
     assert_eq!(would.out, "would remove 0 artifacts, 0 B\n");

@@ -9,6 +9,8 @@
     clippy::panic
 )]
 
+pub mod running;
+
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -166,8 +168,10 @@ macro_rules! assert_redacted {
         settings.add_filter(r"\b[0-9a-f]{12}\b", "[digest]");
         settings.add_filter(r"\b\d+(\.\d+)? ?(ms|s|min|h|µs)\b( \d+ s)?", "[time]");
         // Equal bytes on two paths may be made by either first.
+        settings.add_filter(r"\b\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2} UTC", "[moment]");
         settings.add_filter(r"\b\d+ ran\b", "[n] ran");
-        settings.add_filter(r"small-\d{13}", "small-[time]");
+        settings.add_filter(r"\b(small|test)-\d{13}", "$1-[time]");
+        settings.add_filter(r"\b([0-9a-z.]+)-\d{13}\b", "$1-[time]");
         settings.add_filter(r"on \d+ threads?", "on [n] threads");
         settings.bind(|| insta::assert_snapshot!($name, $value));
     }};

@@ -30,7 +30,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
             arguments.what
         )));
     };
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let plan = study.plan()?;
     let node = study.find_stage(id).map_err(CliError::NotThere)?;
     let stage = &study.graph.graph[node];

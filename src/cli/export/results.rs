@@ -111,7 +111,7 @@ fn rows_at(file: &Path, experiment: &ExperimentArguments) -> Result<ResultSet, C
 
 /// The rows of an experiment, from the store.
 fn collected(global: &Global, arguments: &Arguments) -> Result<ResultSet, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let collected = collect(&study, &study.plan()?, None)?;
     check(&study.experiment.name, &collected, arguments)?;
     Ok(collected.results)
@@ -143,7 +143,7 @@ fn runs_of(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
             path.display()
         )));
     }
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let plan = study.plan()?;
     let collected = collect(&study, &plan, None)?;
     check(&study.experiment.name, &collected, arguments)?;

@@ -26,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open(global)?;
+    let study = arguments.experiment.open_to_read(global)?;
     let trainings = runs::trainings(&study, &study.plan()?)?;
     if trainings.is_empty() {
         return Err(CliError::NotThere(format!(

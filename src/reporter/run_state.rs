@@ -1,11 +1,15 @@
 //! Where a run stands: its events, folded one by one. Nothing here reads a file or a clock.
+//!
+//! This is the only place that knows what each kind of event does to a run: `runner status`,
+//! `runner logs`, `runner replay` and the live page all look at a [`RunState`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::curve::Curve;
+use super::quiet::Repetitions;
+use super::words::again;
 use crate::base::{Event, EventKind, Lane, TemplateShape, clock};
-use crate::reporter::{Repetitions, again};
 
 /// So many things that happened lately are kept.
 const RECENT: usize = 50;
@@ -23,8 +27,9 @@ const CURVES: usize = 12;
 const MESSAGE: usize = 8 * 1024;
 
 /// What has become of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Standing {
     Fresh,
     Made,
     Running,
@@ -36,18 +41,18 @@ enum Standing {
 
 /// How many stages stand where; those that nothing was said of are waiting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) all: usize,
-    pub(super) fresh: usize,
-    pub(super) made: usize,
-    pub(super) running: usize,
-    pub(super) failed: usize,
-    pub(super) skipped: usize,
-    pub(super) cancelled: usize,
+pub(crate) struct Counts {
+    pub(crate) all: usize,
+    pub(crate) fresh: usize,
+    pub(crate) made: usize,
+    pub(crate) running: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+    pub(crate) cancelled: usize,
 }
 
 impl Counts {
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let others = self.fresh + self.made + self.running;
         let ended = self.failed + self.skipped + self.cancelled;
         self.all.saturating_sub(others + ended)
@@ -77,80 +82,95 @@ impl Counts {
 
 /// The stages of one template.
 #[derive(Debug)]
-pub(super) struct Template {
-    pub(super) shape: TemplateShape,
-    pub(super) counts: Counts,
+pub(crate) struct Template {
+    pub(crate) shape: TemplateShape,
+    pub(crate) counts: Counts,
 }
 
 /// A stage that runs.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) stage: String,
-    pub(super) lane: Lane,
-    pub(super) started_s: f64,
-    pub(super) done: u64,
-    pub(super) total: u64,
-    pub(super) unit: String,
-    pub(super) curves: Vec<(String, Curve)>,
+pub(crate) struct Running {
+    pub(crate) stage: String,
+    pub(crate) lane: Lane,
+    pub(crate) started_s: f64,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+    pub(crate) unit: String,
+    pub(crate) curves: Vec<(String, Curve)>,
 }
 
 /// A stage that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) stage: String,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) stage: String,
+    pub(crate) message: String,
     /// Where its log is, if it left one.
-    log: Option<String>,
+    pub(crate) log: Option<String>,
     /// The end of that, once it was read.
-    pub(super) log_end: Option<String>,
+    pub(crate) log_end: Option<String>,
 }
 
 /// Something that happened to a stage.
 #[derive(Debug)]
-pub(super) struct Happening {
-    pub(super) stage: String,
-    pub(super) what: String,
-    pub(super) at_s: f64,
+pub(crate) struct Happening {
+    pub(crate) stage: String,
+    pub(crate) what: String,
+    pub(crate) at_s: f64,
 }
 
 /// How the run ended.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
-pub(super) struct Ended {
-    ran: usize,
-    fresh: usize,
-    failed: usize,
-    skipped: usize,
-    cancelled: usize,
-    pub(super) wall_s: f64,
+pub(crate) struct Ended {
+    pub(crate) ran: usize,
+    pub(crate) fresh: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+    pub(crate) cancelled: usize,
+    pub(crate) wall_s: f64,
 }
 
 /// A run as far as its events tell.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) experiment: String,
-    pub(super) program: String,
-    pub(super) started_ms: u64,
+pub(crate) struct RunState {
+    pub(crate) experiment: String,
+    pub(crate) program: String,
+    pub(crate) started_ms: u64,
     /// When the last event came, in seconds since the start.
-    pub(super) last_s: f64,
+    pub(crate) last_s: f64,
+    /// The same in milliseconds since 1970, if an event came.
+    pub(crate) last_ms: Option<u64>,
     /// Seconds that the rest was expected to take, and when that was said.
-    pub(super) remaining: Option<(f64, f64)>,
-    pub(super) counts: Counts,
-    pub(super) templates: Vec<Template>,
-    pub(super) running: Vec<Running>,
-    pub(super) failures: Vec<Failure>,
+    remaining: Option<(f64, f64)>,
+    pub(crate) counts: Counts,
+    pub(crate) templates: Vec<Template>,
+    pub(crate) running: Vec<Running>,
+    /// What ran when the run ended or its runner went away.
+    pub(crate) in_flight: Vec<Running>,
+    pub(crate) failures: Vec<Failure>,
     /// Newest last.
-    pub(super) recent: VecDeque<Happening>,
-    pub(super) warnings: Vec<String>,
-    pub(super) ended: Option<Ended>,
+    pub(crate) recent: VecDeque<Happening>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) ended: Option<Ended>,
     repetitions: Repetitions,
     standings: BTreeMap<String, Standing>,
 }
 
-impl State {
-    /// Takes in what happened.
-    pub(super) fn fold(&mut self, event: Event) {
+impl RunState {
+    /// A run of which nothing is known yet but what its name says.
+    pub(crate) fn awaited(experiment: &str, started_ms: u64) -> Self {
+        Self {
+            experiment: experiment.to_owned(),
+            started_ms,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what happened. A new kind of event has its place here, and in `words` if it earns
+    /// a line.
+    pub(crate) fn fold(&mut self, event: Event) {
         let at_s = event.elapsed_s;
         self.last_s = self.last_s.max(at_s);
+        self.last_ms = Some(event.at_ms);
         match event.kind {
             EventKind::RunStarted {
                 experiment,
@@ -232,6 +252,10 @@ impl State {
                 let what = "waits again: artifacts are gone or damaged and are made anew";
                 self.happened(stage, what.to_owned(), at_s);
             }
+            ref retried @ EventKind::StageRetried { ref stage, .. } => {
+                self.place(stage, Standing::Waiting);
+                self.happened(stage.clone(), cut(&again(retried)).to_owned(), at_s);
+            }
             EventKind::StageFailed {
                 stage,
                 message,
@@ -248,10 +272,6 @@ impl State {
                         log_end: None,
                     });
                 }
-            }
-            ref retried @ EventKind::StageRetried { ref stage, .. } => {
-                self.place(stage, Standing::Waiting);
-                self.happened(stage.clone(), cut(&again(retried)).to_owned(), at_s);
             }
             EventKind::StageSkipped { stage, because } => {
                 self.place(&stage, Standing::Skipped);
@@ -285,13 +305,13 @@ impl State {
     }
 
     /// Takes in that the runner is gone without a word.
-    pub(super) fn runner_is_gone(&mut self) {
+    pub(crate) fn runner_is_gone(&mut self) {
         self.remaining = None;
         self.stop_running("was running when the runner went away");
     }
 
     /// Reads the ends of logs that were not read before.
-    pub(super) fn read_logs(&mut self, read: impl Fn(&str) -> String) {
+    pub(crate) fn read_logs(&mut self, read: impl Fn(&str) -> String) {
         for failure in &mut self.failures {
             if failure.log_end.is_none() {
                 failure.log_end = Some(failure.log.as_deref().map(&read).unwrap_or_default());
@@ -300,7 +320,7 @@ impl State {
     }
 
     /// What is not shown one by one.
-    pub(super) fn left_out(&self) -> Vec<String> {
+    pub(crate) fn left_out(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.repetitions.closing().into_iter().collect();
         if self.counts.failed > self.failures.len() {
             lines.push(format!(
@@ -312,14 +332,37 @@ impl State {
         lines
     }
 
-    fn stop_running(&mut self, what: &str) {
-        let stages: Vec<String> = (self.running.iter())
-            .map(|running| running.stage.clone())
-            .collect();
-        for stage in stages {
-            self.place(&stage, Standing::Cancelled);
-            self.happened(stage, what.to_owned(), self.last_s);
+    /// What has become of a stage.
+    pub(crate) fn standing(&self, stage: &str) -> Standing {
+        let known = self.standings.get(stage);
+        known.copied().unwrap_or(Standing::Waiting)
+    }
+
+    /// Seconds since the start; the clock of a run that ended or died stands still.
+    pub(crate) fn elapsed_s(&self, now_ms: u64, alive: bool) -> f64 {
+        match &self.ended {
+            Some(ended) => ended.wall_s,
+            None if !alive => self.last_s,
+            None => {
+                let since = now_ms.saturating_sub(self.started_ms) as f64 / 1000.0;
+                since.max(self.last_s)
+            }
         }
+    }
+
+    /// Seconds that the rest is expected to take, so many seconds after the start.
+    pub(crate) fn remaining_s(&self, elapsed_s: f64) -> Option<f64> {
+        let (remaining_s, at_s) = self.remaining?;
+        Some((remaining_s - (elapsed_s - at_s)).max(0.0))
+    }
+
+    fn stop_running(&mut self, what: &str) {
+        let running = std::mem::take(&mut self.running);
+        for running in &running {
+            self.place(&running.stage, Standing::Cancelled);
+            self.happened(running.stage.clone(), what.to_owned(), self.last_s);
+        }
+        self.in_flight.extend(running);
     }
 
     fn running(&mut self, stage: &str) -> Option<&mut Running> {
@@ -397,7 +440,7 @@ mod tests {
     use super::*;
 
     struct Run {
-        state: State,
+        state: RunState,
         seq: u64,
     }
 
@@ -413,7 +456,7 @@ mod tests {
                 fresh,
             };
             let mut run = Self {
-                state: State::default(),
+                state: RunState::default(),
                 seq: 0,
             };
             run.tell(EventKind::RunStarted {

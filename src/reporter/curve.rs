@@ -1,11 +1,11 @@
 //! The points of a curve, thinned out as it grows.
 
 /// So many points are kept at most.
-pub(super) const POINTS: usize = 200;
+const POINTS: usize = 200;
 
 /// A curve of which every so many-th point is kept, and the last.
 #[derive(Debug, Clone)]
-pub(super) struct Curve {
+pub(crate) struct Curve {
     kept: Vec<(u64, f64)>,
     last: Option<(u64, f64)>,
     /// One of so many points is kept.
@@ -45,7 +45,7 @@ impl Curve {
     }
 
     /// What is left of it, in the order in which it came.
-    pub(super) fn points(&self) -> Vec<(u64, f64)> {
+    pub(crate) fn points(&self) -> Vec<(u64, f64)> {
         let mut points = self.kept.clone();
         if let Some(last) = self.last
             && points.last().is_none_or(|kept| kept.0 != last.0)
