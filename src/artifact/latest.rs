@@ -6,14 +6,14 @@
 //! explanations, estimates and a little time, never artifacts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::manifest::OutputRecord;
-use crate::base::StageKey;
+use crate::base::{StageKey, bounded};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct LatestRecord {
 /// Reads the last record of every stage; damaged lines are passed over.
 #[must_use]
 pub fn read(path: &Path) -> BTreeMap<String, LatestRecord> {
-    fs::read_to_string(path)
+    bounded::read_text(path, bounded::RECORDS)
         .unwrap_or_default()
         .lines()
         .filter_map(|line| serde_json::from_str::<LatestRecord>(line).ok())
@@ -100,6 +100,8 @@ fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::base::Digest;
 

@@ -10,7 +10,7 @@ use super::lock::StageLock;
 use super::manifest::{FORMAT, Manifest, ManifestSummary, OutputRecord};
 use super::scratch::{self, Scratch, Workbench};
 use super::tree::{self, Stamp};
-use crate::base::{Digest, StageKey, clock};
+use crate::base::{Digest, StageKey, bounded, clock};
 
 /// Artifacts below this size (bytes) are not worth removing.
 pub const SMALL: u64 = 64 * 1024;
@@ -106,7 +106,7 @@ impl Store {
     /// If the folder cannot be written or has another format.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let format = root.join("format");
-        match fs::read_to_string(&format) {
+        match bounded::read_text(&format, bounded::SETTINGS) {
             Ok(text) if text.trim() == FORMAT.to_string() => {}
             Ok(text) => {
                 return Err(StoreError::Format {
@@ -211,7 +211,7 @@ impl Store {
         key: StageKey,
     ) -> Result<Option<T>, StoreError> {
         let path = self.manifest_path(key);
-        let bytes = match fs::read(&path) {
+        let bytes = match bounded::read(&path, bounded::RECORDS) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),

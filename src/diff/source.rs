@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use gix::bstr::BString;
 
+use crate::base::bounded;
 use crate::results::provenance::Provenance;
 use crate::results::{ResultError, ResultSet};
 
@@ -246,7 +247,8 @@ fn within(repository: &gix::Repository, results: &Path) -> Result<PathBuf, Sourc
 fn committed(folder: &Path) -> Result<Committed, SourceError> {
     let read = |file: &str| {
         let path = folder.join(file);
-        fs::read(&path).map_err(|source| SourceError::Unreadable { path, source })
+        bounded::read(&path, bounded::RECORDS)
+            .map_err(|source| SourceError::Unreadable { path, source })
     };
     let label = |file: &str| folder.join(file).display().to_string();
     let results = ResultSet::from_csv(&label(RESULTS), &read(RESULTS)?)?;

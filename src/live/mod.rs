@@ -11,5 +11,6 @@ mod state;
 mod view;
 mod watch;
 
+pub use request::status_line;
 pub use server::{PORTS, Server, listen};
 pub use watch::{Places, Watch};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::Reporter;
+use super::{JournalReader, Reporter};
 use crate::base::{Event, EventKind};
 
 /// Events that may wait are written after this time at the latest.
@@ -37,15 +37,17 @@ impl Journal {
         Self { path, open: None }
     }
 
-    /// Reads a journal back; a last line cut off by a kill is passed over.
+    /// Reads a journal back; a last line cut off by a kill is passed over, and so is whatever is no
+    /// event.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub fn read(path: &Path) -> io::Result<Vec<Event>> {
-        Ok(fs::read_to_string(path)?
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .collect())
+        // The reader would wait for a journal that is not there yet.
+        fs::metadata(path)?;
+        let mut events = Vec::new();
+        JournalReader::new(path.to_owned()).read_on(&mut |event| events.push(event))?;
+        Ok(events)
     }
 }
 
