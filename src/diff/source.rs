@@ -194,6 +194,12 @@ impl Side {
             let Some(entry) = entry.filter(|entry| entry.mode().is_blob()) else {
                 return Ok(None);
             };
+            // Asked first: the whole object would be in memory at once.
+            let header = entry.id().header();
+            let size = header.map_err(|error| broken(error.to_string()))?.size();
+            if size > bounded::RECORDS {
+                return Err(broken(format!("`{name}/{file}` has {size} bytes")));
+            }
             let object = entry.object().map_err(|error| broken(error.to_string()))?;
             Ok(Some(object.data.clone()))
         };

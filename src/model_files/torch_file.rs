@@ -105,9 +105,7 @@ pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>,
         let place = start.and_then(|start| start.checked_add(stored.offset));
         stored.offset = place.ok_or_else(|| wrong(format!("the numbers of `{shown}` are lost")))?;
         // The zip may say of an entry that it is longer than the whole file.
-        let end = stored
-            .size_bytes()
-            .and_then(|size| size.checked_add(stored.offset));
+        let end = start.and_then(|start| start.checked_add(entry.size()));
         if end.is_none_or(|end| end > length) {
             return Err(wrong(format!(
                 "the numbers of `{shown}` end after the file, which has {length} bytes"
