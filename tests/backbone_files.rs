@@ -572,6 +572,92 @@ fn pickles_are_read_and_never_run() {
     }
 }
 
+/// A few megabytes must not become gigabytes: what is named once may be recalled a million times.
+#[test]
+fn pickles_that_grow_are_refused() {
+    let folder = copy_adapter("tiny-llama-gqa");
+    fs::remove_file(folder.path().join("adapter_model.safetensors")).expect("gone");
+    let path = folder.path().join("adapter_model.bin");
+    let read = |pickle: &[u8]| {
+        let bytes = zip(&[("a/data.pkl", pickle), ("a/data/0", &[0; 24])]);
+        fs::write(&path, bytes).expect("write");
+        message(Adapter::read(folder.path()))
+    };
+    let refused = |pickle: &[u8], why: &str| {
+        let said = read(pickle);
+        assert!(said.contains(why), "{said}");
+    };
+
+    let marks = [b"\x80\x02".as_slice(), &[b'('; 2 << 20]].concat();
+    refused(&marks, "more values than the largest model has");
+    let memos = [b"\x80\x04N".as_slice(), &[0x94; 2 << 20]].concat();
+    refused(&memos, "more values than the largest model has");
+    refused(&vec![b'N'; 17 << 20], "bytes");
+
+    // One long name of a storage, in a tuple that every storage is made from.
+    let mut name = b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX".to_vec();
+    name.extend((1_u32 << 20).to_le_bytes());
+    name.extend(std::iter::repeat_n(b'x', 1 << 20));
+    name.extend_from_slice(b"X\x03\x00\x00\x00cpuK\x06tq\x00Q");
+    name.extend(b"h\x00Q".repeat(100_000));
+    refused(&name, "a reference to a tensor's numbers is not understood");
+
+    // One long shape for every tensor.
+    let mut shape = b"\x80\x02(".to_vec();
+    shape.extend(b"K\x01".repeat(100_000));
+    shape.extend_from_slice(b"tq\x01ctorch._utils\n_rebuild_tensor_v2\n((");
+    shape.extend_from_slice(b"X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000");
+    shape.extend_from_slice(b"X\x03\x00\x00\x00cpuK\x06tQK\x00h\x01h\x01tR.");
+    refused(&shape, "a tensor has 100000 dimensions");
+
+    // One long tuple of arguments, copied at every call.
+    let mut arguments = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(".to_vec();
+    arguments.extend(b"N".repeat(100_000));
+    arguments.extend_from_slice(b"tR.");
+    refused(&arguments, "calls a function with 100000 arguments");
+}
+
+/// A zip may say that an entry is longer than the file around it.
+#[test]
+fn numbers_beyond_the_end_of_a_file_are_refused() {
+    let folder = copy_adapter("tiny-llama-gqa");
+    fs::remove_file(folder.path().join("adapter_model.safetensors")).expect("gone");
+    let path = folder.path().join("adapter_model.bin");
+    // 2^30 numbers, and a storage that claims to have as many.
+    let mut pickle = pickle("FloatStorage", [3, 1], 6);
+    let count = b"cpuK\x06";
+    let at = pickle.windows(count.len()).position(|some| some == count);
+    let at = at.expect("the storage's length") + 3;
+    pickle.splice(at..at + 2, b"J\x00\x00\x00\x10".iter().copied());
+    let mut bytes = zip(&[("a/data.pkl", &pickle), ("a/data/0", &[0; 8])]);
+    let central = bytes.windows(4).rposition(|some| some == b"PK\x01\x02");
+    let central = central.expect("an entry of the directory");
+    for field in [central + 20, central + 24] {
+        bytes[field..field + 4].copy_from_slice(&0x4000_0000_u32.to_le_bytes());
+    }
+    fs::write(&path, bytes).expect("write");
+    let said = message(Adapter::read(folder.path()));
+    assert!(said.contains("end after the file"), "{said}");
+}
+
+/// A shape beyond all bounds with an end before its beginning: two impossible sizes that were taken
+/// for the same, so that nothing kept the other tensor inside the file.
+#[test]
+fn an_impossible_tensor_does_not_make_room_for_another() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("model.safetensors");
+    let (many, bytes) = (1_u64 << 40, 4_u64 << 40);
+    let header = json!({
+        "a": {"dtype": "F32", "shape": [many], "data_offsets": [0, bytes]},
+        "b": {"dtype": "F32", "shape": [many, many], "data_offsets": [bytes, 0]},
+    });
+    let header = header.to_string();
+    let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    fs::write(&path, file).expect("write");
+    let said = message(WeightFiles::open(folder.path()).map_err(LanguageModelError::from));
+    assert!(said.contains("does not fit its bytes"), "{said}");
+}
+
 #[test]
 fn flipped_bytes_never_panic() {
     let mut random = Random::new(20, "flips");

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::tree;
-use crate::base::{Digest, clock};
+use crate::base::{Digest, bounded, clock};
 
 /// Changes closer together than this could share a time stamp.
 const RACY_MS: u64 = 2_000;
@@ -53,7 +53,7 @@ impl FileDigests {
     /// Reads what is remembered; an unreadable file only costs hashing again.
     #[must_use]
     pub fn load(path: &Path) -> Self {
-        let known = fs::read(path)
+        let known = bounded::read(path, bounded::RECORDS)
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();

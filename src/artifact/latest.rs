@@ -6,7 +6,7 @@
 //! explanations, estimates and a little time, never artifacts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::is_at;
 use super::manifest::OutputRecord;
-use crate::base::StageKey;
+use crate::base::{StageKey, bounded};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub fn read(path: &Path) -> BTreeMap<String, LatestRecord> {
 
 /// All lines in order, with nothing in place of a damaged one.
 fn records(path: &Path) -> impl Iterator<Item = Option<(String, LatestRecord)>> + use<> {
-    let bytes = fs::read(path).unwrap_or_default();
+    let bytes = bounded::read(path, bounded::RECORDS).unwrap_or_default();
     let lines: Vec<_> = bytes
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
@@ -161,6 +161,8 @@ fn ends_inside_a_line(file: &mut File) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::base::Digest;
 

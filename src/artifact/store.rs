@@ -10,7 +10,7 @@ use super::lock::{NoLocks, StageLock};
 use super::manifest::{FORMAT, Manifest, ManifestSummary, OutputRecord};
 use super::scratch::{self, Scratch, Workbench};
 use super::tree::{self, Stamp};
-use crate::base::{Digest, StageKey, clock};
+use crate::base::{Digest, StageKey, bounded, clock};
 
 /// Artifacts below this size (bytes) are not worth removing.
 pub const SMALL: u64 = 64 * 1024;
@@ -267,7 +267,7 @@ impl Store {
         key: StageKey,
     ) -> Result<Option<T>, StoreError> {
         let path = self.manifest_path(key);
-        let bytes = match fs::read(&path) {
+        let bytes = match bounded::read(&path, bounded::RECORDS) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("read", &path)(error)),
@@ -506,7 +506,7 @@ impl Store {
 /// Whether there is a store of this format.
 fn is_made(root: &Path) -> Result<bool, StoreError> {
     let format = root.join("format");
-    match fs::read(&format) {
+    match bounded::read(&format, bounded::SETTINGS) {
         Ok(bytes) => {
             let text = String::from_utf8_lossy(&bytes);
             if text.trim() == FORMAT.to_string() {

@@ -2,6 +2,7 @@
 //!
 //! Every other module may import this one; it imports none of them.
 
+pub mod bounded;
 pub mod canonical;
 pub mod clock;
 pub mod digest;

@@ -1,13 +1,13 @@
 //! The catalogue: every item that the samples of a domain mention.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::{Domain, Item, Sample};
+use crate::base::bounded;
 
 /// An item of a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -43,7 +43,8 @@ pub fn catalogue<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Vec<Catal
 /// # Errors
 /// If the file cannot be read or is something else.
 pub fn read_catalogue(path: &Path) -> Result<Vec<CatalogueItem>, DataError> {
-    let bytes = fs::read(path).map_err(DataError::io("read", "the list of items"))?;
+    let bytes =
+        bounded::read(path, bounded::DATA).map_err(DataError::io("read", "the list of items"))?;
     serde_json::from_slice(&bytes).map_err(|error| DataError::Invalid {
         message: format!("the list of items cannot be read: {error}"),
         help: Some("it is the output `items` of a stage that makes samples".to_owned()),

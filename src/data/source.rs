@@ -1,9 +1,9 @@
 //! A file to read, with the name its user knows it by.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::{DataError, Place};
+use crate::base::bounded;
 
 /// A file and the name errors call it.
 ///
@@ -57,7 +57,8 @@ impl Source {
     /// # Errors
     /// If it cannot be read, is empty, or is a Git LFS pointer instead of the file.
     pub fn read(&self) -> Result<Vec<u8>, DataError> {
-        let bytes = fs::read(&self.path).map_err(DataError::io("read", &*self.name))?;
+        let bytes =
+            bounded::read(&self.path, bounded::DATA).map_err(DataError::io("read", &*self.name))?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Err(self
                 .at(1, None, "the file is empty")

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use gix::bstr::BString;
 
+use crate::base::bounded;
 use crate::results::provenance::Provenance;
 use crate::results::{ResultError, ResultSet};
 
@@ -193,6 +194,12 @@ impl Side {
             let Some(entry) = entry.filter(|entry| entry.mode().is_blob()) else {
                 return Ok(None);
             };
+            // Asked first: the whole object would be in memory at once.
+            let header = entry.id().header();
+            let size = header.map_err(|error| broken(error.to_string()))?.size();
+            if size > bounded::RECORDS {
+                return Err(broken(format!("`{name}/{file}` has {size} bytes")));
+            }
             let object = entry.object().map_err(|error| broken(error.to_string()))?;
             Ok(Some(object.data.clone()))
         };
@@ -246,7 +253,8 @@ fn within(repository: &gix::Repository, results: &Path) -> Result<PathBuf, Sourc
 fn committed(folder: &Path) -> Result<Committed, SourceError> {
     let read = |file: &str| {
         let path = folder.join(file);
-        fs::read(&path).map_err(|source| SourceError::Unreadable { path, source })
+        bounded::read(&path, bounded::RECORDS)
+            .map_err(|source| SourceError::Unreadable { path, source })
     };
     let label = |file: &str| folder.join(file).display().to_string();
     let results = ResultSet::from_csv(&label(RESULTS), &read(RESULTS)?)?;

@@ -11,7 +11,7 @@ use super::lora::{MODULES, parameter_name};
 use super::{
     Configuration, LanguageModelError, LoraOptions, NumberType, Parameter, Parameters, WeightFiles,
 };
-use crate::base::Digest;
+use crate::base::{Digest, bounded};
 use crate::model_files::error::clipped;
 use crate::model_files::safetensors_file::{self, ToWrite};
 use crate::model_files::weight_files::few;
@@ -48,7 +48,8 @@ impl Adapter {
     /// those its options ask for.
     pub fn read(folder: &Path) -> Result<Self, LanguageModelError> {
         let path = folder.join(ADAPTER_CONFIG);
-        let bytes = fs::read(&path).map_err(LanguageModelError::io("read", &path))?;
+        let bytes = bounded::read(&path, bounded::SETTINGS)
+            .map_err(LanguageModelError::io("read", &path))?;
         let config = AdapterConfig::from_json(&bytes, &path)?;
         let weights = folder.join(ADAPTER_WEIGHTS);
         let pickle = folder.join(ADAPTER_PICKLE);
@@ -366,7 +367,8 @@ fn read_base_digest(folder: &Path) -> Result<Option<Digest>, LanguageModelError>
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(&path).map_err(LanguageModelError::io("read", &path))?;
+    let bytes =
+        bounded::read(&path, bounded::SETTINGS).map_err(LanguageModelError::io("read", &path))?;
     let wrong = |message: String| {
         LanguageModelError::file(&path, message)
             .with_help("without this file the adapter is taken to fit any backbone of its sizes")

@@ -3,12 +3,12 @@
 //! What changes the arithmetic is read or refused by name; what does not (`use_cache`,
 //! `pretraining_tp`, the type of numbers, version numbers) is passed over.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::{Configuration, Family, LanguageModelError, RopeScaling};
+use crate::base::bounded;
 use crate::base::nearest::suggestion;
 use crate::model_files::ModelFileError;
 use crate::model_files::error::clipped;
@@ -32,7 +32,8 @@ impl Configuration {
     /// or contradicts itself.
     pub fn read(folder: &Path) -> Result<Self, LanguageModelError> {
         let path = folder.join(CONFIGURATION_FILE);
-        let bytes = fs::read(&path).map_err(LanguageModelError::io("read", &path))?;
+        let bytes = bounded::read(&path, bounded::SETTINGS)
+            .map_err(LanguageModelError::io("read", &path))?;
         Self::from_json(&bytes, &path)
     }
 

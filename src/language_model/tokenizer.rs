@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{Configuration, LanguageModelError, SpecialIds};
+use crate::base::bounded;
 use crate::model_files::TOKENIZER_FILE;
 use crate::model_files::error::clipped;
 
@@ -59,7 +60,8 @@ impl Tokenizer {
                 error.with_help("take it from where the weights came from")
             });
         }
-        let bytes = fs::read(&path).map_err(LanguageModelError::io("read", &path))?;
+        let bytes = bounded::read(&path, bounded::TOKENIZER)
+            .map_err(LanguageModelError::io("read", &path))?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
             LanguageModelError::file(&path, clipped(&error.to_string()))
                 .with_help("the file is damaged, or of a newer version of tokenizers")
@@ -288,7 +290,8 @@ fn read_object(path: &Path) -> Result<Map<String, Value>, LanguageModelError> {
     if !path.exists() {
         return Ok(Map::new());
     }
-    let bytes = fs::read(path).map_err(LanguageModelError::io("read", path))?;
+    let bytes =
+        bounded::read(path, bounded::SETTINGS).map_err(LanguageModelError::io("read", path))?;
     serde_json::from_slice(&bytes).map_err(|error| {
         LanguageModelError::file(path, format!("this is not a JSON object: {error}"))
     })

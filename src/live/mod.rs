@@ -9,5 +9,6 @@ mod server;
 mod view;
 mod watch;
 
+pub use request::status_line;
 pub use server::{PORTS, Server, listen};
 pub use watch::{Places, Watch};

@@ -52,6 +52,16 @@ pub(super) struct Request {
     pub(super) head_only: bool,
 }
 
+/// The status line that answers the head of a request, as far as the head alone decides it; `None`
+/// while its end has not come. What fuzzing calls: the server itself needs a connection.
+#[must_use]
+pub fn status_line(head: &[u8]) -> Option<&'static str> {
+    read(head).map(|request| match request.target {
+        Ok(_) => "200 OK",
+        Err(refusal) => refusal.words().0,
+    })
+}
+
 /// Reads the head of a request; `None` while its end has not come.
 pub(super) fn read(bytes: &[u8]) -> Option<Request> {
     let refused = |refusal| {

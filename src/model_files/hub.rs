@@ -14,6 +14,7 @@ use super::ModelFileError;
 use super::error::clipped;
 use super::keys::CONFIGURATION_FILE;
 use super::weight_files::WEIGHT_FILES;
+use crate::base::bounded;
 
 /// Name of the file with a tokenizer in a model folder.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
@@ -94,8 +95,9 @@ impl HubCache {
     pub fn find(&self, model: &HubModel) -> Result<Option<HubFolder>, ModelFileError> {
         model.check()?;
         let root = self.root.join(model.folder_name());
-        let commit = fs::read_to_string(root.join("refs").join(&model.revision))
-            .map_or_else(|_| model.revision.clone(), |text| text.trim().to_owned());
+        let commit =
+            bounded::read_text(&root.join("refs").join(&model.revision), bounded::SETTINGS)
+                .map_or_else(|_| model.revision.clone(), |text| text.trim().to_owned());
         let folder = root.join("snapshots").join(&commit);
         let whole = is_commit(&commit) && is_whole(&folder);
         Ok(whole.then_some(HubFolder { folder, commit }))
@@ -309,7 +311,7 @@ fn is_whole(folder: &Path) -> bool {
 
 /// The files that an index names; `None` if it is not one.
 fn shards(index: &Path) -> Option<std::collections::BTreeSet<String>> {
-    let bytes = fs::read(index).ok()?;
+    let bytes = bounded::read(index, bounded::SETTINGS).ok()?;
     let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
     let map = value.get("weight_map")?.as_object()?;
     map.values()

@@ -11,6 +11,21 @@ use super::error::clipped;
 use super::weight_files::is_passed_over;
 use super::{NumberType, Stored};
 
+/// Values a pickle may make, and things it may memorise: room for ten thousands of tensors, which
+/// take about twenty each.
+const MOST_OBJECTS: usize = 1 << 20;
+
+/// More dimensions than any tensor has.
+const MOST_DIMENSIONS: usize = 64;
+
+/// More arguments than any of the known functions takes.
+const MOST_ARGUMENTS: usize = 16;
+
+/// Storages are named by numbers; a name may be recalled by every tensor, so it must be short.
+const LONGEST_STORAGE_NAME: usize = 255;
+
+const TOO_MANY: &str = "the pickle makes more values than the largest model has; refused";
+
 /// What a pickle builds. Values are numbered in the order they are made and refer to each other by
 /// number, so that no file can make this program recurse.
 #[derive(Debug, Clone)]
@@ -114,6 +129,10 @@ impl Machine<'_> {
     /// Runs to the end and returns the result.
     fn run(&mut self) -> Result<usize, String> {
         loop {
+            // Every operation makes at most one value.
+            if self.objects.len() > MOST_OBJECTS || self.memo.len() > MOST_OBJECTS {
+                return Err(TOO_MANY.to_owned());
+            }
             let operation = self.byte()?;
             match operation {
                 b'.' => return self.pop(),
@@ -270,7 +289,7 @@ impl Machine<'_> {
                 Object::Function(Function::Storage(number_type)),
                 Object::Text(key),
                 Object::Whole(count),
-            ) if kind == "storage" => Object::Storage {
+            ) if kind == "storage" && key.len() <= LONGEST_STORAGE_NAME => Object::Storage {
                 key: key.clone(),
                 number_type: *number_type,
                 count: u64::try_from(*count).map_err(|_| WRONG)?,
@@ -386,6 +405,9 @@ impl Machine<'_> {
                 .map_err(|_| format!("a tensor has {size} as a size or stride")),
             _ => Err("a tensor's size is not a whole number".to_owned()),
         };
+        if parts.len() > MOST_DIMENSIONS {
+            return Err(format!("a tensor has {} dimensions", parts.len()));
+        }
         parts.iter().map(size).collect()
     }
 
@@ -425,6 +447,11 @@ impl Machine<'_> {
     fn pop_tuple(&mut self) -> Result<Vec<usize>, String> {
         let index = self.pop()?;
         match self.object(index)? {
+            // One tuple may be an argument many times, and is copied each time.
+            Object::Tuple(parts) if parts.len() > MOST_ARGUMENTS => Err(format!(
+                "the pickle calls a function with {} arguments",
+                parts.len()
+            )),
             Object::Tuple(parts) => Ok(parts.clone()),
             _ => Err("the pickle calls a function without a tuple of arguments".to_owned()),
         }

@@ -142,7 +142,9 @@ fn read_entry(name: &str, entry: &Value, data_start: u64) -> Result<(Stored, u64
         shape: shape.iter().map(|size| *size as usize).collect(),
         offset,
     };
-    if stored.size_bytes() != end.checked_sub(offset) {
+    // Two impossible sizes are no match: a shape beyond all bounds and an end before the beginning.
+    let size = stored.size_bytes();
+    if size.is_none() || size != end.checked_sub(offset) {
         return Err(format!(
             "tensor `{shown}` of shape {shape:?} does not fit its bytes {begin} to {end}"
         ));

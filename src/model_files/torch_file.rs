@@ -7,11 +7,12 @@ use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive};
 
+use super::error::clipped;
 use super::pickle::read_state_dictionary;
 use super::{ModelFileError, Stored};
 
-/// A pickle that names the tensors of the largest models is a few megabytes long.
-const LONGEST_PICKLE: u64 = 64 << 20;
+/// A pickle that names the tensors of the largest models is a megabyte long or so.
+const LONGEST_PICKLE: u64 = 16 << 20;
 
 /// What to do with a file that is not read.
 pub(crate) const CONVERT: &str = "convert it where you trust its origin: python -c \"import torch, \
@@ -25,6 +26,10 @@ pub(crate) const CONVERT: &str = "convert it where you trust its origin: python 
 /// a dictionary of tensors.
 pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>, ModelFileError> {
     let wrong = |message: String| ModelFileError::file(path, message).with_help(CONVERT);
+    let length = file
+        .metadata()
+        .map_err(ModelFileError::io("read", path))?
+        .len();
     let mut reader = BufReader::new(file);
     let mut start = [0_u8; 2];
     reader
@@ -70,11 +75,16 @@ pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>,
         }
     })?;
 
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, name) in names.iter().enumerate() {
+        places.entry(name).or_insert(index);
+    }
     let mut tensors = BTreeMap::new();
     for (name, tensor) in pickled {
+        let shown = clipped(&name);
         let entry_name = format!("{folder}data/{}", tensor.storage);
-        let Some(index) = names.iter().position(|one| *one == entry_name) else {
-            return Err(wrong(format!("the numbers of `{name}` are missing")));
+        let Some(index) = places.get(entry_name.as_str()).copied() else {
+            return Err(wrong(format!("the numbers of `{shown}` are missing")));
         };
         let entry = archive.by_index_raw(index).map_err(cut)?;
         let expected = tensor
@@ -85,7 +95,7 @@ pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>,
             || expected != Some(entry.size())
         {
             return Err(wrong(format!(
-                "the numbers of `{name}` take {} bytes where {} are needed, or are compressed",
+                "the numbers of `{shown}` take {} bytes where {} are needed, or are compressed",
                 entry.size(),
                 expected.unwrap_or_default()
             )));
@@ -93,7 +103,14 @@ pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>,
         let mut stored = tensor.stored;
         let start = entry.data_start();
         let place = start.and_then(|start| start.checked_add(stored.offset));
-        stored.offset = place.ok_or_else(|| wrong(format!("the numbers of `{name}` are lost")))?;
+        stored.offset = place.ok_or_else(|| wrong(format!("the numbers of `{shown}` are lost")))?;
+        // The zip may say of an entry that it is longer than the whole file.
+        let end = start.and_then(|start| start.checked_add(entry.size()));
+        if end.is_none_or(|end| end > length) {
+            return Err(wrong(format!(
+                "the numbers of `{shown}` end after the file, which has {length} bytes"
+            )));
+        }
         tensors.insert(name, stored);
     }
     Ok(tensors)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::error::clipped;
 use super::stored::first_not_finite;
 use super::{ModelFileError, NumberType, Stored, safetensors_file, torch_file};
-use crate::base::{Digest, canonical_json};
+use crate::base::{Digest, bounded, canonical_json};
 
 /// Where weights may be, first choice first, and whether the file is an index of others.
 pub const WEIGHT_FILES: [(&str, bool); 4] = [
@@ -100,7 +100,8 @@ impl WeightFiles {
 
     fn open_index(folder: &Path, path: &Path) -> Result<Self, ModelFileError> {
         let wrong = |message: String| ModelFileError::file(path, message);
-        let bytes = fs::read(path).map_err(ModelFileError::io("read", path))?;
+        let bytes =
+            bounded::read(path, bounded::SETTINGS).map_err(ModelFileError::io("read", path))?;
         let index: Value = serde_json::from_slice(&bytes)
             .map_err(|error| wrong(format!("this is not JSON: {error}")))?;
         let map = index

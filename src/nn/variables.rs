@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Init, NnError};
+use crate::base::bounded;
 
 /// Makes the variables of a model, from a seed or from a file of weights.
 ///
@@ -50,7 +51,7 @@ impl VariableBuilder {
     /// # Errors
     /// If the file cannot be read or is not in the format.
     pub fn from_file(path: &Path, device: &Device) -> Result<Self, NnError> {
-        let bytes = fs::read(path).map_err(|source| NnError::Io {
+        let bytes = bounded::read(path, bounded::DATA).map_err(|source| NnError::Io {
             action: "read",
             path: path.to_owned(),
             source,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::SettingError;
+use crate::base::bounded;
 use crate::nn::NnError;
 use crate::train::TrainError;
 
@@ -107,7 +108,7 @@ pub enum RecommenderError {
 
 /// Reads a JSON file of a model folder.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RecommenderError> {
-    let bytes = fs::read(path).map_err(|source| RecommenderError::Io {
+    let bytes = bounded::read(path, bounded::RECORDS).map_err(|source| RecommenderError::Io {
         action: "read",
         path: path.to_owned(),
         source,

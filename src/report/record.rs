@@ -2,7 +2,6 @@
 //! folder alone, without store and experiment, and checked.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use super::input::{Choice, Missing, ReportInput};
 use super::part::{Declared, Only};
 use super::table;
 use super::write::Selection;
+use crate::base::bounded;
 use crate::results::ResultSet;
 use crate::results::comparison::{self, ComparisonRow};
 use crate::results::provenance::Provenance;
@@ -108,7 +108,7 @@ impl ReportRecord {
     /// Names of the files of tables and figures that the last report of a folder had; none if
     /// nobody can say.
     pub(super) fn files_in(folder: &Path) -> Vec<String> {
-        let bytes = fs::read(folder.join(FILE)).unwrap_or_default();
+        let bytes = bounded::read(&folder.join(FILE), bounded::RECORDS).unwrap_or_default();
         let Ok(record) = serde_json::from_slice::<Self>(&bytes) else {
             return Vec::new();
         };
@@ -152,7 +152,7 @@ impl Folder {
             path: folder.join(file),
             message,
         };
-        let bytes = |file: &str| match fs::read(folder.join(file)) {
+        let bytes = |file: &str| match bounded::read(&folder.join(file), bounded::RECORDS) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(wrong(file, error.to_string())),

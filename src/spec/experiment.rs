@@ -1,7 +1,6 @@
 //! An experiment: what a person writes under `experiments/`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -136,7 +135,7 @@ impl Experiment {
         request: &Request,
         vocabulary: Vocabulary,
     ) -> Result<(Self, Diagnostics), LoadError> {
-        let text = read("the experiment", &request.path)?;
+        let (text, not_utf8) = read("the experiment", &request.path)?;
         let mut sources = Sources::default();
         let mut diagnostics = Diagnostics::default();
         let source = sources.add(&request.path.display().to_string(), &text);
@@ -147,6 +146,10 @@ impl Experiment {
             }
             .into())
         };
+        if let Some(place) = not_utf8 {
+            place.report(source, &mut diagnostics);
+            return invalid(sources, diagnostics);
+        }
         let Some(mut root) = parse(&text, source, &mut diagnostics) else {
             return invalid(sources, diagnostics);
         };
@@ -288,8 +291,8 @@ fn description(root: &Node, diagnostics: &mut Diagnostics) -> String {
     node.as_str().unwrap_or_default().trim().to_owned()
 }
 
-fn read(what: &'static str, path: &Path) -> Result<String, LoadError> {
-    fs::read_to_string(path).map_err(|source| LoadError::Unreadable {
+fn read(what: &'static str, path: &Path) -> Result<(String, Option<files::NotUtf8>), LoadError> {
+    files::read_yaml(path).map_err(|source| LoadError::Unreadable {
         what,
         path: path.to_owned(),
         help: files::unreadable_yaml_help(path, &source)
@@ -399,8 +402,8 @@ fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnosti
         return Pipeline::default();
     };
     let path = Path::new(path);
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let (text, not_utf8) = match files::read_yaml(path) {
+        Ok(read) => read,
         Err(error) => {
             diagnostics.push(
                 "spec::pipeline",
@@ -412,6 +415,10 @@ fn load_pipeline(root: &Node, sources: &mut Sources, diagnostics: &mut Diagnosti
         }
     };
     let source = sources.add(&path.display().to_string(), &text);
+    if let Some(place) = not_utf8 {
+        place.report(source, diagnostics);
+        return Pipeline::default();
+    }
     match parse(&text, source, diagnostics) {
         Some(root) => pipeline::decode(&root, &stem(path), diagnostics),
         None => Pipeline::default(),

@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use super::source::{Diagnostics, Span};
+use crate::base::bounded;
 use crate::base::nearest::nearest;
 
 const RELATIVE: &str = "paths are relative to the folder the program runs in (see --directory)";
@@ -29,6 +31,52 @@ pub fn missing_help(path: &Path, fits: impl Fn(&str) -> bool) -> String {
     }
 }
 
+/// Reads the text of an experiment or a pipeline. Where it is not UTF-8, the byte is given as well,
+/// and stands as a replacement character in the text, so that its place can be shown.
+///
+/// # Errors
+/// If the file cannot be read, or is far too large.
+pub fn read_yaml(path: &Path) -> io::Result<(String, Option<NotUtf8>)> {
+    let bytes = bounded::read(path, bounded::SPECIFICATION)?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let start = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes().get(start).copied().unwrap_or_default();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            (text, Some(NotUtf8 { start, byte }))
+        }
+    })
+}
+
+/// Where a text is not UTF-8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotUtf8 {
+    /// How many bytes before it are.
+    pub start: usize,
+    /// What stands there.
+    pub byte: u8,
+}
+
+impl NotUtf8 {
+    /// Says so at its place.
+    pub fn report(self, source: u32, diagnostics: &mut Diagnostics) {
+        diagnostics.error_with_help(
+            "spec::encoding",
+            Span {
+                source,
+                start: u32::try_from(self.start).unwrap_or(u32::MAX),
+                len: char::REPLACEMENT_CHARACTER.len_utf8() as u32,
+            },
+            format!(
+                "the file is not UTF-8: here is the byte 0x{:02x}",
+                self.byte
+            ),
+            "save it as UTF-8 text",
+        );
+    }
+}
+
 /// What to do about a YAML file that could not be read.
 #[must_use]
 pub fn unreadable_yaml_help(path: &Path, error: &io::Error) -> Option<String> {
@@ -39,7 +87,6 @@ pub fn unreadable_yaml_help(path: &Path, error: &io::Error) -> Option<String> {
             names if names.is_empty() => "it is a folder without YAML files".to_owned(),
             names => format!("it is a folder; name a file in it: {}", names.join(", ")),
         }),
-        io::ErrorKind::InvalidData => Some("save it as UTF-8 text".to_owned()),
         _ => None,
     }
 }

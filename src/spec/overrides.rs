@@ -3,6 +3,9 @@
 use super::source::{Diagnostics, Sources, Span};
 use super::yaml::{Content, Entry, Node, parse};
 
+/// Keys of a path at most; no experiment is nested as deeply.
+const MOST_KEYS: usize = 32;
+
 /// Applies `--set` arguments in order; the value is read as YAML (`--set grid.k=[16,64]`).
 pub fn apply(
     root: &mut Node,
@@ -33,7 +36,7 @@ pub fn apply(
             continue;
         };
         let keys: Vec<&str> = path.trim().split('.').collect();
-        if keys.iter().any(|key| key.is_empty()) {
+        if keys.iter().any(|key| key.is_empty()) || keys.len() > MOST_KEYS {
             diagnostics.error_with_help(
                 "spec::set",
                 whole,

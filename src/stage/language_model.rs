@@ -1,6 +1,5 @@
 //! What the stages that run a language model have in common: inputs, settings, predictions.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{InputArtifact, StageContext, StageError};
-use crate::base::Digest;
+use crate::base::{Digest, bounded};
 use crate::language_model::decoder::{Decoder, Trainable, Weights};
 use crate::language_model::{
     Adapter, Backbone, Configuration, LanguageModelError, LoraOptions, Parameters, Tokenizer,
@@ -171,7 +170,8 @@ pub(super) fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageEr
         let last = input.origin.trim_end_matches('/').rsplit('/').next();
         return Ok((input.path.clone(), last.unwrap_or_default().to_owned()));
     }
-    let bytes = fs::read(&input.path).map_err(StageError::io("read", &input.path))?;
+    let bytes = bounded::read(&input.path, bounded::SETTINGS)
+        .map_err(StageError::io("read", &input.path))?;
     let reference: Reference = serde_json::from_slice(&bytes).map_err(|_| {
         StageError::input(format!("`{}` is not a model folder", input.origin))
             .with_help("a model is a folder with config.json, tokenizer.json and model.safetensors")
@@ -187,7 +187,8 @@ pub(super) fn locate(input: &InputArtifact) -> Result<(PathBuf, String), StageEr
 /// The prompt template of the input `template`.
 pub(super) fn template(context: &StageContext) -> Result<PromptTemplate, StageError> {
     let input = context.input("template")?;
-    let text = fs::read_to_string(&input.path).map_err(StageError::io("read", &input.path))?;
+    let text = bounded::read_text(&input.path, bounded::SETTINGS)
+        .map_err(StageError::io("read", &input.path))?;
     Ok(PromptTemplate::parse(&input.origin, &text)?)
 }
 

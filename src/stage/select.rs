@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::train_recommender::write_json;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
+use crate::base::bounded;
 
 /// The stage kind.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl StageKind for Select {
 }
 
 fn valid_auc(path: &Path) -> Result<Option<f64>, StageError> {
-    let bytes = fs::read(path).map_err(StageError::io("read", path))?;
+    let bytes = bounded::read(path, bounded::RECORDS).map_err(StageError::io("read", path))?;
     let summary: Value = serde_json::from_slice(&bytes).map_err(StageError::other)?;
     match summary.get("valid_auc") {
         Some(Value::Null) => Ok(None),

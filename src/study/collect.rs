@@ -1,7 +1,6 @@
 //! From artifacts to the result set and everything else a report needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
 use petgraph::graph::NodeIndex;
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Study, StudyError};
-use crate::base::{Digest, StageKey};
+use crate::base::{Digest, StageKey, bounded};
 use crate::graph::SourceReference;
 use crate::plan::{Plan, Verdict};
 use crate::report::{Choice, Missing, MissingReason};
@@ -397,6 +396,6 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(
 }
 
 fn parse<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, String> {
-    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = bounded::read(path, bounded::RECORDS).map_err(|error| error.to_string())?;
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }

@@ -8,13 +8,12 @@
 //! earlier report of the same stages found is kept, from the `comparisons.csv` beside it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 
 use super::collect::PredictionSource;
 use super::{Study, StudyError};
 use crate::artifact::ArtifactState;
-use crate::base::Digest;
+use crate::base::{Digest, bounded};
 use crate::metric::Prediction;
 use crate::report::ReportInput;
 use crate::report::evidence::questions;
@@ -302,7 +301,7 @@ fn stages<'s>(sources: impl Iterator<Item = &'s Vec<&'s PredictionSource>>) -> D
 /// Puts what an earlier report found in the place of silence, where it is about the same stages.
 /// A file that cannot be read is no help, and no harm: it is written anew.
 fn keep_known(rows: &mut [ComparisonRow], folder: &Path) {
-    let Ok(bytes) = fs::read(folder.join("comparisons.csv")) else {
+    let Ok(bytes) = bounded::read(&folder.join("comparisons.csv"), bounded::RECORDS) else {
         return;
     };
     let known = comparison::from_csv("comparisons.csv", &bytes).unwrap_or_default();

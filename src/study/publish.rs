@@ -10,7 +10,7 @@ use super::collect::Collected;
 use super::compare::compare;
 use super::details::{details, guards};
 use super::{Study, StudyError};
-use crate::base::Digest;
+use crate::base::{Digest, bounded};
 use crate::graph::StageNode;
 use crate::plan::Plan;
 use crate::report::{Declared, Only, ReportInput, Selection, figure, table, write_all};
@@ -103,7 +103,8 @@ fn selection(study: &Study) -> Result<Selection, StudyError> {
 
 /// The files of the last report, if they stand as they were written from the same input.
 fn unchanged(stamp: &Path, folder: &Path, fingerprint: &str) -> Option<Vec<PathBuf>> {
-    let stamp: Stamp = serde_json::from_slice(&fs::read(stamp).ok()?).ok()?;
+    let stamp: Stamp =
+        serde_json::from_slice(&bounded::read(stamp, bounded::RECORDS).ok()?).ok()?;
     if stamp.input != fingerprint || stamp.files.is_empty() {
         return None;
     }

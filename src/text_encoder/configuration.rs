@@ -7,6 +7,7 @@ use std::path::Path;
 use candle_transformers::models::bert;
 use serde_json::{Value, json};
 
+use crate::base::bounded;
 use crate::model_files::error::clipped;
 use crate::model_files::keys::{Keys, MOST, MOST_LAYERS, shown};
 use crate::model_files::{CONFIGURATION_FILE, ModelFileError};
@@ -63,7 +64,8 @@ impl BertConfiguration {
     /// contradicts itself.
     pub fn read(folder: &Path) -> Result<Self, ModelFileError> {
         let path = folder.join(CONFIGURATION_FILE);
-        let bytes = fs::read(&path).map_err(ModelFileError::io("read", &path))?;
+        let bytes =
+            bounded::read(&path, bounded::SETTINGS).map_err(ModelFileError::io("read", &path))?;
         Self::from_json(&bytes, &path)
     }
 

@@ -14,6 +14,7 @@ use tokenizers::{
     PreTokenizedString, PreTokenizer as _, Tokenizer,
 };
 
+use crate::base::bounded;
 use crate::model_files::error::clipped;
 use crate::model_files::{ModelFileError, TOKENIZER_FILE, WORD_PIECE_FILE};
 
@@ -46,14 +47,16 @@ impl WordPieces {
         let whole = folder.join(TOKENIZER_FILE);
         let pieces = folder.join(WORD_PIECE_FILE);
         let (inner, path) = if whole.exists() {
-            let bytes = fs::read(&whole).map_err(ModelFileError::io("read", &whole))?;
+            let bytes = bounded::read(&whole, bounded::TOKENIZER)
+                .map_err(ModelFileError::io("read", &whole))?;
             let inner = Tokenizer::from_bytes(&bytes).map_err(|error| {
                 ModelFileError::file(&whole, clipped(&error.to_string()))
                     .with_help("the file is damaged, or of a newer version of tokenizers")
             })?;
             (inner, whole)
         } else if pieces.exists() {
-            let text = fs::read_to_string(&pieces).map_err(ModelFileError::io("read", &pieces))?;
+            let text = bounded::read_text(&pieces, bounded::TOKENIZER)
+                .map_err(ModelFileError::io("read", &pieces))?;
             // transformers' own way to read the file: every line is a piece, an empty one too.
             let list: Vec<&str> = text.lines().map(str::trim_end).collect();
             (from_pieces(&list, lowers_case(folder)?, &pieces)?, pieces)
@@ -241,7 +244,8 @@ fn lowers_case(folder: &Path) -> Result<bool, ModelFileError> {
     if !path.exists() {
         return Ok(true);
     }
-    let bytes = fs::read(&path).map_err(ModelFileError::io("read", &path))?;
+    let bytes =
+        bounded::read(&path, bounded::SETTINGS).map_err(ModelFileError::io("read", &path))?;
     let config: Value = serde_json::from_slice(&bytes)
         .map_err(|error| ModelFileError::file(&path, format!("this is not JSON: {error}")))?;
     let flag = config.get("do_lower_case").and_then(Value::as_bool);

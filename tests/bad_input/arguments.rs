@@ -29,7 +29,7 @@ wrong!(only_what_excludes_itself, "--only", "k=2", "--only", "k!=2");
 #[test]
 fn usage() {
     let lab = Lab::small();
-    lab.write("experiments/latin1.yaml", b"experiment: caf\xe9\n");
+    lab.write("experiments/large.yaml", vec![b'#'; 5 << 20]);
     let mut text = String::new();
     for (line, code) in [
         ("plan", 2),
@@ -39,7 +39,7 @@ fn usage() {
         ("plan experiments/smal.yaml", 2),
         ("plan nowhere/small.yaml", 2),
         ("plan experiments", 2),
-        ("plan experiments/latin1.yaml", 2),
+        ("plan experiments/large.yaml", 2),
         ("-C experimnts plan small.yaml", 2),
         (
             "--store experiments/small.yaml plan experiments/small.yaml",

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::assert_redacted;
-use crate::program::{EXPERIMENT, Lab};
+use crate::program::{EXPERIMENT, Lab, PIPELINE};
 use crate::wrong;
 
 wrong!(key_twice, EXPERIMENT, "seed: 0..1" => "seed: 0..1\n  k: [3]");
@@ -35,6 +35,18 @@ fn hardly_a_file() {
         let _ = writeln!(text, "{content:?}\n{}", plan(content.as_bytes()));
     }
     assert_redacted!("hardly_a_file", text);
+}
+
+#[test]
+fn not_utf8() {
+    let lab = Lab::small();
+    lab.write(PIPELINE, b"# a comment\npipeline: na\xefve\n");
+    let text = format!(
+        "{}\n{}",
+        plan(b"experiment: caf\xe9\n"),
+        lab.run_list(&["plan", EXPERIMENT]).err
+    );
+    assert_redacted!("not_utf8", text);
 }
 
 #[test]

@@ -8,6 +8,8 @@
 pub mod python;
 pub mod raw;
 
+use std::collections::BTreeSet;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,8 @@ impl BookCrossing {
         let mut dropped = self.dropped.clone();
         let mut appearances: IndexMap<&str, usize> = IndexMap::new();
         let mut users: IndexMap<&str, Vec<Owned<'_>>> = IndexMap::new();
+        // Looked up, not searched for: one user may have rated very many books.
+        let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
         for rating in &self.ratings {
             let next = appearances.len();
             let appearance = *appearances.entry(&rating.isbn).or_insert(next);
@@ -118,7 +122,7 @@ impl BookCrossing {
                 continue;
             }
             let list = users.entry(&rating.user).or_default();
-            if list.iter().any(|owned| owned.isbn == isbn) {
+            if !seen.insert((&rating.user, isbn)) {
                 dropped.count_line(REPEATED_RATING, &self.ratings_name, rating.line, isbn);
                 continue;
             }
