@@ -211,7 +211,7 @@ fn six_kills_of_a_sweep_with_trainings() {
     println!("{:?}", kill_often(6, 1));
 }
 
-/// `cargo test --release --test reliability -- --ignored --nocapture`
+/// `cargo test --test reliability -- --ignored --nocapture`
 #[test]
 #[ignore = "takes about half an hour"]
 fn three_hundred_kills_of_a_sweep_with_trainings() {

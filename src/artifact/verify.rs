@@ -270,7 +270,7 @@ impl Store {
                 .count();
             if unknown > 0 {
                 wrong.push(format!(
-                    "{unknown} of its lines name a key that was never made"
+                    "{unknown} of its lines name a key without a manifest"
                 ));
             }
             if !wrong.is_empty() {

@@ -53,21 +53,23 @@ pub fn distance(one: &Path, two: &Path) -> io::Result<Distance> {
     }
     let mut all = Distance::Same;
     for name in left {
-        let at = |root: &Path| {
-            if name.as_os_str().is_empty() {
-                root.to_owned()
-            } else {
-                root.join(&name)
-            }
-        };
-        all = all.or(of_files(&at(one), &at(two))?);
+        all = all.or(of_files(&beneath(one, &name), &beneath(two, &name))?);
     }
     Ok(all)
 }
 
+/// A path below another; joining nothing would make a folder of a file.
+fn beneath(root: &Path, below: &Path) -> PathBuf {
+    if below.as_os_str().is_empty() {
+        root.to_owned()
+    } else {
+        root.join(below)
+    }
+}
+
 /// Files below a path, by relative name; the path itself, if it is one, by an empty name.
 fn files(root: &Path, below: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
-    let path = root.join(below);
+    let path = beneath(root, below);
     if !fs::metadata(&path)?.is_dir() {
         into.push(below.to_owned());
         return Ok(());

@@ -11,6 +11,7 @@ mod program;
 mod journals;
 mod schema;
 mod store;
+mod verify;
 
 use std::path::Path;
 

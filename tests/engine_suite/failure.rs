@@ -58,7 +58,7 @@ fn a_secret_is_in_no_file_and_no_message() {
         ("echo key $WANDB_API_KEY; exit 3", 20),
     ] {
         let pass = "pass_environment: [WANDB_API_KEY]";
-        let project = Project::new("grid: {i: [a]}\n", &[sh("data", script).param(pass)]);
+        let project = Project::new("", &[sh("data", script).param(pass)]);
         let mut command = project.run_command(&[]);
         let output = command
             .env("WANDB_API_KEY", SECRET)
@@ -82,10 +82,7 @@ fn a_secret_is_in_no_file_and_no_message() {
         }
         assert!(logs > 0, "its log shows that something was there");
     }
-    let project = Project::new(
-        "grid: {i: [a]}\n",
-        &[sh("data", "true").env("HF_TOKEN", SECRET)],
-    );
+    let project = Project::new("", &[sh("data", "true").env("HF_TOKEN", SECRET)]);
     let said = project.says(&["run", "test.yaml"]);
     assert!(said.contains("sounds like a secret"), "{said}");
     assert!(said.contains("pass_environment"), "{said}");

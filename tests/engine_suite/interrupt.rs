@@ -102,7 +102,7 @@ fn twice_ends_the_programs_with_all_they_started_and_keeps_nothing_half() {
 }
 
 #[test]
-fn status_after_a_kill_says_that_it_was_killed_or_still_runs() {
+fn status_after_a_kill_says_that_it_was_killed() {
     let project = slow("sleep 0.3; echo $I > $1");
     let mut child = project
         .run_command(&["--jobs", "1"])
@@ -114,7 +114,7 @@ fn status_after_a_kill_says_that_it_was_killed_or_still_runs() {
     child.kill().expect("killed");
     child.wait().expect("ended");
     let text = project.says(&["status", "test.yaml"]);
-    assert!(text.contains("still runs or was killed"), "{text}");
+    assert!(text.contains("was killed or lost power"), "{text}");
     assert!(text.contains("next: runner run test.yaml"), "{text}");
     assert_eq!(project.run(&[]).code, Some(0));
     let text = project.says(&["status", "test.yaml"]);

@@ -10,6 +10,7 @@
 
 mod damage;
 mod failure;
+mod faults;
 mod freshness;
 mod full_disk;
 mod interrupt;

@@ -56,6 +56,9 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 fn bytes(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" {
+        return Ok(0);
+    }
     limits::size(text).ok_or_else(|| "write 500MB or 20G".to_owned())
 }
 
