@@ -4,6 +4,7 @@
 #![expect(
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::format_collect,
     reason = "a test fails by panicking and may say why it is skipped"
 )]
