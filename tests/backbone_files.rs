@@ -588,9 +588,9 @@ fn pickles_that_grow_are_refused() {
         assert!(said.contains(why), "{said}");
     };
 
-    let marks = [b"\x80\x02".as_slice(), &[b'('; 2 << 20]].concat();
+    let marks = [b"\x80\x02".as_slice(), &vec![b'('; 2 << 20]].concat();
     refused(&marks, "more values than the largest model has");
-    let memos = [b"\x80\x04N".as_slice(), &[0x94; 2 << 20]].concat();
+    let memos = [b"\x80\x04N".as_slice(), &vec![0x94; 2 << 20]].concat();
     refused(&memos, "more values than the largest model has");
     refused(&vec![b'N'; 17 << 20], "bytes");
 
