@@ -471,3 +471,64 @@ fn a_thousand_malformed_files_are_explained() {
         "{fine} read, {refused} refused"
     );
 }
+
+/// Files of a few lines that ask for more than any memory holds, or for a stack without an end.
+#[test]
+fn files_that_grow_are_refused_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("grows.yaml");
+    let ranges = vec!["0..99999"; 2_000].join(", ");
+    let many = |prefix: &str, value: &str, count: usize| -> String {
+        let entries: Vec<String> = (0..count)
+            .map(|index| format!("{prefix}{index}: {value}"))
+            .collect();
+        entries.join(", ")
+    };
+    let grids = [
+        "method: [{gru4rec: {a: 0..99999, b: 0..99999, c: 0..99999}}]".to_owned(),
+        format!("a: [{ranges}]"),
+        many("a", "0..99999", 60),
+        many("a", "1", 2_000),
+        format!("zip: [{{{}}}]", many("a", "0..99999", 60)),
+        format!("method: [{}]", many("m", "{a: 0..99999}", 500)),
+        format!(
+            "k: 1..64, include: [{}]",
+            vec!["{k: 3, seed: 0..9}"; 300].join(", ")
+        ),
+        "a: 0..99999, include: [{a: 100000..199999}, {a: 200000..299999}]".to_owned(),
+    ];
+    for grid in grids {
+        let text = format!("pipeline: pipelines/tallrec.yaml\ngrid: {{{grid}}}\n");
+        fs::write(&path, &text).expect("written");
+        let what = &text[..text.len().min(200)];
+        assert!(!open(&path, Vec::new(), folder.path(), what), "{what}");
+    }
+
+    // A chain of stages, each of which needs the one before.
+    let pipeline = folder.path().join("chain.yaml");
+    let experiment = "pipeline: chain.yaml\ngrid: {method: [like_share], domain: movie, k: 16}\n";
+    fs::write(&path, experiment).expect("written");
+    let set = vec![format!("pipeline={}", pipeline.display())];
+    for (length, fine) in [(128, true), (129, false), (20_000, false)] {
+        let mut text = "stages:\n  s0: {kind: text, params: {text: a}}\n".to_owned();
+        for index in 1..length {
+            let before = index - 1;
+            let _ = writeln!(
+                text,
+                "  s{index}: {{kind: text, inputs: {{part: s{before}/text}}}}"
+            );
+        }
+        fs::write(&pipeline, text).expect("written");
+        let what = format!("a chain of {length} stages");
+        assert_eq!(
+            open(&path, set.clone(), folder.path(), &what),
+            fine,
+            "{what}"
+        );
+    }
+
+    let deep = vec!["a"; 50_000].join(".");
+    let set = vec![format!("{deep}=1")];
+    let quickstart = Path::new("experiments/quickstart.yaml");
+    assert!(!open(quickstart, set, folder.path(), "a deep --set"));
+}

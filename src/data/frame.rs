@@ -10,10 +10,12 @@ use arrow::array::{
     StringArray, StringBuilder, UInt32Array,
 };
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::error::{DataError, shown};
@@ -21,6 +23,7 @@ use super::json_records::Record;
 use super::sample::{Domain, Item, Rated, Sample};
 use super::source::Source;
 use super::tallrec_text::noun;
+use crate::base::bounded;
 
 /// Writes samples.
 ///
@@ -263,12 +266,34 @@ fn open(source: &Source) -> Result<Vec<RecordBatch>, DataError> {
         )
     };
     let file = File::open(source.path()).map_err(DataError::io("read", source.name()))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|error| broken(&error))?;
-    reader
+    batches(file)
+        .map_err(|error| broken(&error))?
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| broken(&error))
+}
+
+/// The rows of a Parquet file, a batch at a time. A column that repeats itself takes no room in the
+/// file, so what comes out of it is counted: beyond [`bounded::DATA`] bytes it is an error.
+///
+/// # Errors
+/// If it is not Parquet; each batch may fail for itself.
+pub fn batches(
+    file: File,
+) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>>, ParquetError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+        .and_then(ParquetRecordBatchReaderBuilder::build)?;
+    let mut bytes = 0_u64;
+    Ok(reader.map(move |batch| {
+        let batch = batch?;
+        bytes = bytes.saturating_add(batch.get_array_memory_size() as u64);
+        if bytes > bounded::DATA {
+            return Err(ArrowError::MemoryError(format!(
+                "its rows take more than {} bytes",
+                bounded::DATA
+            )));
+        }
+        Ok(batch)
+    }))
 }
 
 /// Columns of a batch by name and type.

@@ -19,6 +19,9 @@ use crate::spec::template::{Template, Unresolved};
 use crate::spec::{Cell, Diagnostics, Experiment, Grid, Span, SpecError, mistake};
 use crate::stage::{Arity, ErasedStage};
 
+/// More stages than anybody waits for; the largest grid of the paper has some thousands.
+const MOST_NODES: usize = 250_000;
+
 /// An instance of a template, or the knowledge that there is none for these values.
 type Instance = Option<NodeIndex>;
 
@@ -413,6 +416,14 @@ impl<'e> Builder<'e> {
         let digest = Digest::of_bytes(structure(kind, &params, &inputs).as_bytes());
         if let Some(node) = self.interned.get(&digest) {
             return *node;
+        }
+        if self.result.graph.node_count() == MOST_NODES {
+            self.diagnostics.error_with_help(
+                "graph::size",
+                template.span,
+                format!("the grid and this pipeline give more than {MOST_NODES} stages"),
+                "is a range of the grid longer than it should be?",
+            );
         }
         let (outputs, lane, threads) = kind.declare(&params).unwrap_or_else(|error| {
             self.diagnostics

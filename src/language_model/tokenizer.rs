@@ -9,6 +9,7 @@ use super::{Configuration, LanguageModelError, SpecialIds};
 use crate::base::bounded;
 use crate::model_files::TOKENIZER_FILE;
 use crate::model_files::error::clipped;
+use crate::model_files::keys::check_json;
 
 const CONFIG_FILE: &str = "tokenizer_config.json";
 const SPECIAL_FILE: &str = "special_tokens_map.json";
@@ -62,6 +63,7 @@ impl Tokenizer {
         }
         let bytes = bounded::read(&path, bounded::TOKENIZER)
             .map_err(LanguageModelError::io("read", &path))?;
+        check_json(&bytes, &path)?;
         let inner = tokenizers::Tokenizer::from_bytes(&bytes).map_err(|error| {
             LanguageModelError::file(&path, clipped(&error.to_string()))
                 .with_help("the file is damaged, or of a newer version of tokenizers")

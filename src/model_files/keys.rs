@@ -105,6 +105,15 @@ impl Keys {
     }
 }
 
+/// Refuses what is not JSON, for readers of other crates: some of `tokenizers` take for granted that
+/// the file is sound, and panic in the middle of it.
+pub(crate) fn check_json(bytes: &[u8], path: &Path) -> Result<(), ModelFileError> {
+    // A whole value, not one that is passed over: only so is its depth bounded.
+    serde_json::from_slice::<Value>(bytes)
+        .map(drop)
+        .map_err(|error| ModelFileError::file(path, format!("this is not JSON: {error}")))
+}
+
 /// A JSON value in an error, not longer than a few words.
 pub(crate) fn shown(value: &Value) -> String {
     clipped(&value.to_string())

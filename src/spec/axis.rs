@@ -43,6 +43,15 @@ pub fn column(name: &str, node: &Node, diagnostics: &mut Diagnostics) -> Vec<(Sc
         Content::List(items) => {
             let mut values = Vec::new();
             for item in items {
+                // A list of ranges may be long in few letters.
+                if values.len() as u64 > MOST_VALUES {
+                    diagnostics.error(
+                        "spec::axis_value",
+                        item.span,
+                        format!("axis `{name}` has more than {MOST_VALUES} values"),
+                    );
+                    return Vec::new();
+                }
                 match &item.content {
                     Content::Scalar(value) => {
                         values.extend(scalar_or_range(

@@ -21,6 +21,15 @@ mod select;
 /// More cells than this are surely a slip.
 const MOST_CELLS: usize = 100_000;
 
+/// More axes than this are as well; every cell has a place for each.
+const MOST_AXES: usize = 64;
+
+/// More `include` and `exclude` entries than this, each of which looks at every cell.
+const MOST_ENTRIES: usize = 256;
+
+/// More values than this in one group of zipped axes are a slip too.
+const MOST_ZIPPED: usize = 1_000_000;
+
 /// An axis by its index and the position of a value on it.
 type Choice = (usize, u32);
 
@@ -40,6 +49,16 @@ struct Builder<'d> {
 /// Expands the `grid:` block.
 pub fn expand(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Grid {
     let before = diagnostics.count();
+    if let Some(problem) = node.and_then(far_too_much) {
+        let (span, message) = problem;
+        diagnostics.error_with_help(
+            "spec::grid",
+            span,
+            message,
+            "write ranges (`0..4`) and lists of values: cells are all their combinations",
+        );
+        return Grid::default();
+    }
     let entries: &[Entry] = match node {
         None => &[],
         Some(node) if node.is_null() => &[],
@@ -58,6 +77,7 @@ pub fn expand(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Grid {
         axes: Vec::new(),
         positions: Vec::new(),
     };
+    let span = node.map_or_else(Span::default, |node| node.span);
     let has_pair = builder.reject_double_domains(entries);
     let mut dimensions: Vec<Dimension> = Vec::new();
     for entry in entries {
@@ -71,8 +91,16 @@ pub fn expand(node: Option<&Node>, diagnostics: &mut Diagnostics) -> Grid {
                 dimensions.push(builder.assign(&entry.key, &values, entry.span));
             }
         }
+        // Seen before all axes are read: each may have as many values as there may be cells.
+        let lengths = dimensions.iter().map(|one| one.len().max(1));
+        if lengths.fold(1, usize::saturating_mul) > MOST_CELLS {
+            builder.too_many_cells(span);
+            return Grid {
+                cells: Vec::new(),
+                axes: builder.axes,
+            };
+        }
     }
-    let span = node.map_or_else(Span::default, |node| node.span);
     let mut cells = builder.product(&dimensions, span);
     for entry in entries.iter().filter(|entry| entry.key == "exclude") {
         builder.exclude(&mut cells, &entry.value);
@@ -229,6 +257,9 @@ impl Builder<'_> {
                     "write a name, or a name with its own axes: `tallrec: {variant: [AT, RT]}`",
                 ),
             }
+            if dimension.len() > MOST_CELLS {
+                break;
+            }
         }
         without_repeats(dimension)
     }
@@ -277,6 +308,10 @@ impl Builder<'_> {
                 );
                 continue;
             }
+            if combinations.len().saturating_mul(values.len()) > MOST_CELLS {
+                self.too_many_cells(entry.span);
+                continue;
+            }
             let choices: Vec<Choice> = values
                 .iter()
                 .map(|(value, span)| (axis, self.value(axis, &entry.key, value, *span)))
@@ -303,7 +338,15 @@ impl Builder<'_> {
             };
             let mut rows: Dimension = Vec::new();
             let mut first: Option<(&str, usize)> = None;
-            for entry in entries {
+            for (before, entry) in entries.iter().enumerate() {
+                if before.saturating_mul(rows.len()) > MOST_ZIPPED {
+                    self.diagnostics.error(
+                        "spec::zip",
+                        entry.span,
+                        format!("these zipped axes have more than {MOST_ZIPPED} values"),
+                    );
+                    break;
+                }
                 // Repeated values are the point of walking side by side.
                 let values = axis::column(&entry.key, &entry.value, self.diagnostics);
                 let column = self.assign(&entry.key, &values, entry.span);
@@ -338,6 +381,15 @@ impl Builder<'_> {
         dimensions
     }
 
+    fn too_many_cells(&mut self, span: Span) {
+        self.diagnostics.error_with_help(
+            "spec::grid",
+            span,
+            format!("the grid has more than {MOST_CELLS} cells"),
+            "cells are all combinations of the axes' values; is a range longer than it should be?",
+        );
+    }
+
     fn product(&mut self, dimensions: &[Dimension], span: Span) -> Vec<Assignment> {
         let count = dimensions
             .iter()
@@ -346,13 +398,7 @@ impl Builder<'_> {
             })
             .filter(|count| *count <= MOST_CELLS);
         if count.is_none() {
-            self.diagnostics.error_with_help(
-                "spec::grid",
-                span,
-                format!("the grid has more than {MOST_CELLS} cells"),
-                "cells are all combinations of the axes' values; is a range longer than it should \
-                 be?",
-            );
+            self.too_many_cells(span);
             return Vec::new();
         }
         dimensions
@@ -361,6 +407,39 @@ impl Builder<'_> {
                 cross(&cells, dimension)
             })
     }
+}
+
+/// What makes a grid so large that it should not even be tried.
+fn far_too_much(node: &Node) -> Option<(Span, String)> {
+    let entries = node.as_map()?;
+    let mut axes: BTreeSet<&str> = BTreeSet::new();
+    for entry in entries {
+        let items = entry.value.as_list();
+        let items = items.unwrap_or(std::slice::from_ref(&entry.value));
+        let inside = items.iter().filter_map(Node::as_map).flatten();
+        match entry.key.as_str() {
+            "include" | "exclude" => {
+                if items.len() > MOST_ENTRIES {
+                    let message = format!("`{}` has more than {MOST_ENTRIES} entries", entry.key);
+                    return Some((entry.span, message));
+                }
+            }
+            "zip" => axes.extend(inside.map(|axis| axis.key.as_str())),
+            // The axes that methods bring.
+            "method" => axes.extend(
+                inside
+                    .filter_map(|method| method.value.as_map())
+                    .flatten()
+                    .map(|axis| axis.key.as_str()),
+            ),
+            name => drop(axes.insert(name)),
+        }
+        if axes.len() > MOST_AXES {
+            let message = format!("the grid has more than {MOST_AXES} axes");
+            return Some((entry.span, message));
+        }
+    }
+    None
 }
 
 /// Why a value cannot stand on one of the axes that have a meaning; what to write instead.

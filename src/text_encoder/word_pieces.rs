@@ -16,6 +16,7 @@ use tokenizers::{
 
 use crate::base::bounded;
 use crate::model_files::error::clipped;
+use crate::model_files::keys::check_json;
 use crate::model_files::{ModelFileError, TOKENIZER_FILE, WORD_PIECE_FILE};
 
 /// The special pieces in the order of their ids in a vocabulary made here.
@@ -49,6 +50,7 @@ impl WordPieces {
         let (inner, path) = if whole.exists() {
             let bytes = bounded::read(&whole, bounded::TOKENIZER)
                 .map_err(ModelFileError::io("read", &whole))?;
+            check_json(&bytes, &whole)?;
             let inner = Tokenizer::from_bytes(&bytes).map_err(|error| {
                 ModelFileError::file(&whole, clipped(&error.to_string()))
                     .with_help("the file is damaged, or of a newer version of tokenizers")

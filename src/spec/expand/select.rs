@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Assignment, Builder, Dimension, without_repeats};
+use super::{Assignment, Builder, Dimension, MOST_CELLS, without_repeats};
 use crate::base::nearest::suggestion;
 use crate::spec::axis;
 use crate::spec::scalar::Scalar;
@@ -136,6 +136,10 @@ impl Builder<'_> {
                 if known.insert(cell.clone()) {
                     cells.push(cell);
                 }
+            }
+            if cells.len() > MOST_CELLS {
+                self.too_many_cells(item.span);
+                return;
             }
         }
     }

@@ -13,6 +13,9 @@ use crate::spec::source::{Diagnostics, Span};
 use crate::spec::template::Template;
 use crate::spec::yaml::{Content, Node};
 
+/// More stages than any pipeline needs.
+const MOST_STAGES: usize = 128;
+
 /// Reads a pipeline file.
 pub fn decode(root: &Node, file_stem: &str, diagnostics: &mut Diagnostics) -> Pipeline {
     let mut pipeline = Pipeline {
@@ -98,6 +101,15 @@ fn stages(node: &Node, diagnostics: &mut Diagnostics) -> Vec<StageTemplate> {
         );
         return Vec::new();
     };
+    if let Some(entry) = entries.get(MOST_STAGES) {
+        // Stages are evaluated one inside the other, as deep as their chain is long.
+        diagnostics.error(
+            "spec::pipeline",
+            entry.span,
+            format!("a pipeline has at most {MOST_STAGES} stages"),
+        );
+        return Vec::new();
+    }
     entries
         .iter()
         .map(|entry| stage(&entry.key, entry.span, &entry.value, diagnostics))

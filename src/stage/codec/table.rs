@@ -7,11 +7,11 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::Schema;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
 use super::CodecError;
+use crate::data::frame::batches;
 
 /// Writes one table.
 ///
@@ -61,10 +61,8 @@ pub fn read_table(path: &Path) -> Result<Vec<RecordBatch>, CodecError> {
         path: path.to_owned(),
         source,
     };
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(parquet)?;
-    reader
+    batches(file)
+        .map_err(parquet)?
         .collect::<Result<_, _>>()
         .map_err(|source| CodecError::Arrow {
             path: path.to_owned(),

@@ -6,8 +6,9 @@ use std::path::Path;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt32Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+
+use crate::data::frame::batches;
 
 /// A table of plain values.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,9 +25,7 @@ pub struct ValueTable {
 /// A sentence, if the file is not Parquet or cannot be read.
 pub fn read_values(path: &Path) -> Result<ValueTable, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(ParquetRecordBatchReaderBuilder::build)
-        .map_err(|error| error.to_string())?;
+    let reader = batches(file).map_err(|error| error.to_string())?;
     let mut table = ValueTable {
         columns: Vec::new(),
         rows: Vec::new(),
