@@ -525,6 +525,11 @@ fn files_that_grow_are_refused_at_once() {
         );
     }
 
+    let text: String = (0..100_000).map(|key| format!("k{key}: 1\n")).collect();
+    fs::write(&path, text).expect("written");
+    let what = "a hundred thousand unknown keys";
+    assert!(!open(&path, Vec::new(), folder.path(), what));
+
     let deep = vec!["a"; 50_000].join(".");
     let set = vec![format!("{deep}=1")];
     let quickstart = Path::new("experiments/quickstart.yaml");

@@ -137,7 +137,10 @@ pub fn render(error: &SpecError, colours: bool) -> String {
         }
         text.push('\n');
     }
-    let count = list.len();
+    if error.diagnostics.more() > 0 {
+        let _ = writeln!(text, "and {} more", error.diagnostics.more());
+    }
+    let count = error.diagnostics.count();
     let _ = writeln!(
         text,
         "{count} problem{} found; nothing was run",

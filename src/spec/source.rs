@@ -89,10 +89,15 @@ pub struct Diagnostic {
     pub help: Option<String>,
 }
 
+/// More problems than this are counted and not kept: nobody reads them, and a file may have one a
+/// line.
+const MOST_PROBLEMS: usize = 200;
+
 /// Everything that is wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
+    more: usize,
 }
 
 impl Diagnostics {
@@ -126,8 +131,13 @@ impl Diagnostics {
             span,
             help,
         };
-        if !self.list.contains(&diagnostic) {
+        if self.list.contains(&diagnostic) {
+            return;
+        }
+        if self.list.len() < MOST_PROBLEMS {
             self.list.push(diagnostic);
+        } else {
+            self.more += 1;
         }
     }
 
@@ -140,19 +150,27 @@ impl Diagnostics {
     /// How many things are wrong so far.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.list.len()
+        self.list.len() + self.more
+    }
+
+    /// How many of them are not kept, because they are too many to be read.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.more
     }
 
     /// Whether nothing is wrong that could mislead the search for more: a setting or a table that
     /// does not exist changes no stage of the others.
     #[must_use]
     pub fn leave_stages_alone(&self) -> bool {
-        self.list
-            .iter()
-            .all(|one| matches!(one.code, "spec::setting" | "spec::report"))
+        self.more == 0
+            && self
+                .list
+                .iter()
+                .all(|one| matches!(one.code, "spec::setting" | "spec::report"))
     }
 
-    /// The problems in the order of their places.
+    /// The problems that are kept, in the order of their places.
     #[must_use]
     pub fn sorted(&self) -> Vec<&Diagnostic> {
         let mut list: Vec<&Diagnostic> = self.list.iter().collect();

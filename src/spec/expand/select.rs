@@ -1,6 +1,6 @@
 //! `exclude` and `include`: cells taken out of the product, and cells added to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Assignment, Builder, Dimension, MOST_CELLS, without_repeats};
 use crate::base::nearest::suggestion;
@@ -128,10 +128,14 @@ impl Builder<'_> {
                     (axis, positions.collect())
                 })
                 .collect();
-            let options: Vec<Dimension> = dimensions
+            let options: Option<Vec<Dimension>> = dimensions
                 .iter()
                 .map(|dimension| included_options(dimension, &wanted))
                 .collect();
+            let Some(options) = options else {
+                self.too_many_cells(item.span);
+                return;
+            };
             for cell in self.product(&options, item.span) {
                 if known.insert(cell.clone()) {
                     cells.push(cell);
@@ -146,40 +150,46 @@ impl Builder<'_> {
 }
 
 /// The combinations of one dimension that an `include` entry asks for: those of the grid that
-/// agree with it, or, where it names a value the grid lacks, that value itself.
-fn included_options(dimension: &Dimension, wanted: &[(usize, Vec<u32>)]) -> Dimension {
+/// agree with it, or, where it names a value the grid lacks, that value itself. None if they are more
+/// than there may be cells.
+fn included_options(dimension: &Dimension, wanted: &[(usize, Vec<u32>)]) -> Option<Dimension> {
     let mut options = dimension.clone();
     for (axis, positions) in wanted {
-        let has_axis = |option: &Assignment| option.iter().any(|(own, _)| own == axis);
-        if !options.iter().any(has_axis) {
+        let mut by_position: BTreeMap<u32, Vec<&Assignment>> = BTreeMap::new();
+        let mut rest = Dimension::new();
+        for option in &options {
+            if let Some((_, position)) = option.iter().find(|(own, _)| own == axis) {
+                by_position.entry(*position).or_default().push(option);
+                rest.push(with(option, *axis, u32::MAX));
+            }
+        }
+        if by_position.is_empty() {
             continue;
         }
-        let mut next: Dimension = Vec::new();
+        // What goes with a value that the grid lacks; taken once, however many values went with it.
+        let rest = without_repeats(rest);
+        let mut next = Dimension::new();
         for position in positions {
-            let agreeing: Vec<&Assignment> = options
-                .iter()
-                .filter(|option| option.contains(&(*axis, *position)))
-                .collect();
-            if !agreeing.is_empty() {
-                next.extend(agreeing.into_iter().cloned());
-                continue;
+            match by_position.get(position) {
+                Some(agreeing) => next.extend(agreeing.iter().map(|option| (*option).clone())),
+                None => next.extend(rest.iter().map(|option| with(option, *axis, *position))),
             }
-            next.extend(
-                options
-                    .iter()
-                    .filter(|option| has_axis(option))
-                    .map(|option| {
-                        let mut changed = option.clone();
-                        for (own, value) in &mut changed {
-                            if own == axis {
-                                *value = *position;
-                            }
-                        }
-                        changed
-                    }),
-            );
+            if next.len() > MOST_CELLS {
+                return None;
+            }
         }
         options = without_repeats(next);
     }
-    options
+    Some(options)
+}
+
+/// A combination with another value on one axis.
+fn with(option: &Assignment, axis: usize, position: u32) -> Assignment {
+    let mut changed = option.clone();
+    for (own, value) in &mut changed {
+        if *own == axis {
+            *value = position;
+        }
+    }
+    changed
 }
