@@ -331,13 +331,14 @@ fn limits_end_what_does_not_end() {
     );
     assert!(ran.took < Duration::from_secs(4), "{:?}", ran.took);
 
-    let limits = "{bad: {heartbeat: 200ms}}";
+    // Long enough for a process to be started on a machine that is busy.
+    let limits = "{bad: {heartbeat: 1500ms}}";
     let stages = faulty("bad", "how: hang, times: 1") + &faulty("good", "how: nothing");
     let ran = Ran::of(&stages, limits);
     assert_eq!((ran.summary.ran, ran.summary.failed.len()), (2, 0));
     let retries = ran.retries();
     assert!(
-        retries[0].0.contains("no sign of life for 0.2 s"),
+        retries[0].0.contains("no sign of life for 1.5 s"),
         "{retries:?}"
     );
     let tries = ran.tries("bad");
