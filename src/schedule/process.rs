@@ -94,13 +94,13 @@ impl Device {
         let ended = process.work(request, hear, stop);
         let result = match ended {
             Ended::Answered(Answer::Done) => return Ok(()),
+            // What it holds and how its memory is cut up go with the process.
+            Ended::Answered(Answer::Failed {
+                failure: failure @ Failure::OutOfMemory,
+                message,
+            }) => Err(StageError::Reported { failure, message }),
             Ended::Answered(Answer::Failed { failure, message }) => {
-                let error = StageError::Reported { failure, message };
-                if failure != Failure::OutOfMemory {
-                    return Err(error);
-                }
-                // What it holds and how its memory is cut up go with the process.
-                Err(error)
+                return Err(StageError::Reported { failure, message });
             }
             Ended::Answered(_) => return Err(StageError::Cancelled),
             Ended::Gone => {

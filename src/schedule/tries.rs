@@ -95,13 +95,8 @@ impl Dispatcher<'_, '_> {
         let mut change = String::new();
         if failed.failure == Failure::OutOfMemory {
             let params = self.chosen(node).params;
-            // A sibling may have found a lighter way in the meantime: that one is tried first.
-            let known = self.tries.lighter.get(&stage.template).copied();
-            let known = known.filter(|known| *known > lighter);
-            let Some((_, words)) = stage.kind.lighter(&params).or_else(|| {
-                known.map(|_| (Value::Null, "as little at once as its siblings".to_owned()))
-            }) else {
-                failed.message.push_str(if before > 0 {
+            let Some((_, words)) = stage.kind.lighter(&params) else {
+                failed.message.push_str(if lighter > 0 {
                     "\n  help: it was tried with as little at once as can be; a smaller model, a \
                      shorter cutoff_length or another device is needed"
                 } else {
@@ -111,8 +106,8 @@ impl Dispatcher<'_, '_> {
                 self.failed(node, failed.message, failed.log);
                 return;
             };
-            let wanted = known.unwrap_or(lighter + 1);
-            self.tries.lighter.insert(stage.template.clone(), wanted);
+            let template = stage.template.clone();
+            self.tries.lighter.insert(template, lighter + 1);
             change = words;
             wait = Duration::ZERO;
             attempts = attempts.max(before + 2);

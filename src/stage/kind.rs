@@ -323,3 +323,41 @@ impl<S: StageKind> ErasedStage for Erased<S> {
         S::run(&params, context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use crate::stage::STAGES;
+
+    /// What runs a language model can do with less and less memory, is still the same stage, and
+    /// comes to an end.
+    #[test]
+    fn less_memory_is_the_same_work_down_to_one_text_at_a_time() {
+        let mut found = BTreeSet::new();
+        for stage in STAGES {
+            let Ok(mut params) = stage.complete(&json!({})) else {
+                continue;
+            };
+            let key = stage.key_params(&params).into_owned();
+            let mut steps = 0;
+            while let Some((lighter, words)) = stage.lighter(&params) {
+                assert_ne!(lighter, params, "{}: {words}", stage.name());
+                assert_eq!(*stage.key_params(&lighter), key, "{}", stage.name());
+                params = lighter;
+                steps += 1;
+                assert!(steps < 40, "{} never comes to an end", stage.name());
+            }
+            if steps > 0 {
+                found.insert(stage.name());
+                let pass = params.pointer("/resources/pass_tokens");
+                let pass = pass.or_else(|| params.get("pass_tokens"));
+                assert_eq!(pass, Some(&json!(1)), "{}", stage.name());
+            }
+        }
+        let expected = ["alpaca_tune", "pretrain", "rec_tune", "score"];
+        assert_eq!(found, BTreeSet::from(expected));
+    }
+}

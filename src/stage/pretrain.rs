@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::language_model::{Read, layered, nothing};
 use super::samples::{source, write_json};
 use super::tuned::{train, write_course};
+use super::tuning_params::lighter;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
 use crate::data::corpus::{Document, read_corpus};
@@ -250,6 +251,15 @@ impl StageKind for Pretrain {
         settings.check().map_err(below("settings"))?;
         let resources = params.resources.good("resources")?;
         resources.check().map_err(below("resources"))
+    }
+
+    fn lighter(params: &Params) -> Option<(Params, String)> {
+        let (resources, words) = lighter(&params.resources)?;
+        let lighter = Params {
+            resources,
+            ..params.clone()
+        };
+        Some((lighter, words))
     }
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {

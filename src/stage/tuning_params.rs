@@ -165,6 +165,25 @@ pub(super) struct Written {
     tensorboard: bool,
 }
 
+/// Resources of the same training with less memory: half the tokens in a pass, which is half the
+/// micro-batch and twice the accumulation, and at last layers that are computed again.
+pub(super) fn lighter(resources: &Read<Resources>) -> Option<(Read<Resources>, String)> {
+    let Read::Good(resources) = resources else {
+        return None;
+    };
+    let mut less = resources.clone();
+    let words = if let Some((tokens, words)) = fewer_tokens(resources.pass_tokens) {
+        less.pass_tokens = tokens;
+        words
+    } else if resources.checkpoint_layers {
+        return None;
+    } else {
+        less.checkpoint_layers = true;
+        "checkpoint_layers: layers are computed again on the way back".to_owned()
+    };
+    Some((Read::Good(less), words))
+}
+
 /// Half the tokens in a pass, down to one text at a time.
 pub(super) fn fewer_tokens(tokens: usize) -> Option<(usize, String)> {
     match tokens {
@@ -251,24 +270,11 @@ impl Complete {
         Ok(())
     }
 
-    /// The same training with less memory: half the tokens in a pass, which is half the
-    /// micro-batch and twice the accumulation, and at last layers that are computed again.
+    /// The same training with less memory.
     pub(super) fn lighter(&self) -> Option<(Self, String)> {
-        let Read::Good(resources) = &self.resources else {
-            return None;
-        };
+        let (resources, words) = lighter(&self.resources)?;
         let mut lighter = self.clone();
-        let mut less = resources.clone();
-        let words = if let Some((tokens, words)) = fewer_tokens(resources.pass_tokens) {
-            less.pass_tokens = tokens;
-            words
-        } else if resources.checkpoint_layers {
-            return None;
-        } else {
-            less.checkpoint_layers = true;
-            "checkpoint_layers: layers are computed again on the way back".to_owned()
-        };
-        lighter.resources = Read::Good(less);
+        lighter.resources = resources;
         Some((lighter, words))
     }
 
