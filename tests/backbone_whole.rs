@@ -263,9 +263,15 @@ const CUT: usize = 1000;
 
 /// Answers as the hub does: a description of the model, and files with the headers that name
 /// their commit, content and size. Hangs up in the middle of the weights for the first `failures`
-/// times. Stops at a request for `/stop`, and gives where the requests for weights began.
+/// times, and then sends them with a flipped bit `flipped` times. Stops at a request for `/stop`, and
+/// gives where the requests for weights began.
 #[cfg(feature = "hub")]
-fn serve(listener: &std::net::TcpListener, files: &Path, mut failures: usize) -> Vec<usize> {
+fn serve(
+    listener: &std::net::TcpListener,
+    files: &Path,
+    mut failures: usize,
+    mut flipped: usize,
+) -> Vec<usize> {
     use std::io::{BufRead as _, BufReader, Write as _};
 
     let mut begun = Vec::new();
@@ -312,7 +318,8 @@ fn serve(listener: &std::net::TcpListener, files: &Path, mut failures: usize) ->
                 body.as_bytes(),
             );
         } else if let Some(name) = path.strip_prefix(&format!("/owner/tiny/resolve/{COMMIT}/")) {
-            let bytes = fs::read(files.join(name)).expect("file");
+            let mut bytes = fs::read(files.join(name)).expect("file");
+            let hash = hub_hash(name, &bytes);
             let (start, end) = range.expect("a range");
             if start >= bytes.len() {
                 answer("416 Range Not Satisfiable", "", b"");
@@ -320,7 +327,7 @@ fn serve(listener: &std::net::TcpListener, files: &Path, mut failures: usize) ->
             }
             let end = end.map_or(bytes.len(), |end| end + 1).min(bytes.len());
             let headers = format!(
-                "x-repo-commit: {COMMIT}\r\netag: \"{name}-etag\"\r\ncontent-range: bytes \
+                "x-repo-commit: {COMMIT}\r\netag: \"{hash}\"\r\ncontent-range: bytes \
                  {start}-{}/{}\r\n",
                 end.saturating_sub(1),
                 bytes.len()
@@ -341,12 +348,28 @@ fn serve(listener: &std::net::TcpListener, files: &Path, mut failures: usize) ->
                 stream.write_all(&bytes[start..most]).expect("body");
                 continue;
             }
+            if weights && flipped > 0 {
+                flipped -= 1;
+                bytes[end - 1] ^= 1;
+            }
             answer("206 Partial Content", &headers, &bytes[start..end]);
         } else {
             answer("404 Not Found", "", b"");
         }
     }
     begun
+}
+
+/// How the hub names a file: by SHA-256 where it is large, else by its id in git.
+#[cfg(feature = "hub")]
+fn hub_hash(name: &str, bytes: &[u8]) -> String {
+    use sha2::Digest as _;
+
+    if name == "model.safetensors" {
+        return format!("{:x}", sha2::Sha256::digest(bytes));
+    }
+    let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, gix::objs::Kind::Blob, bytes);
+    id.expect("hash").to_string()
 }
 
 /// What stops [`serve`].
@@ -370,7 +393,7 @@ fn an_interrupted_download_goes_on_where_it_was() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let address = listener.local_addr().expect("address");
     let files = source.path().to_owned();
-    let server = std::thread::spawn(move || serve(&listener, &files, 4));
+    let server = std::thread::spawn(move || serve(&listener, &files, 4, 0));
     let folder = tempfile::tempdir().expect("folder");
     let cache = HubCache {
         root: folder.path().to_owned(),
@@ -411,6 +434,45 @@ fn an_interrupted_download_goes_on_where_it_was() {
     assert_eq!(begun[..5], expected);
 }
 
+/// What came over the network otherwise than the hub has it is asked for again, and never used.
+#[cfg(feature = "hub")]
+#[test]
+fn a_flipped_bit_on_the_way_is_found() {
+    let source = tempfile::tempdir().expect("folder");
+    write(source.path(), NumberType::F32);
+    for (flipped, well) in [(2, true), (9, false)] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
+        let address = listener.local_addr().expect("address");
+        let files = source.path().to_owned();
+        let server = std::thread::spawn(move || serve(&listener, &files, 0, flipped));
+        let folder = tempfile::tempdir().expect("folder");
+        let cache = HubCache {
+            root: folder.path().to_owned(),
+            offline: false,
+            endpoint: Some(format!("http://{address}")),
+        };
+        let got = cache.get(&model("main"), &mut |_, _, _| {});
+        if well {
+            let weights = got
+                .expect("came in the end")
+                .folder
+                .join("model.safetensors");
+            let original = fs::read(source.path().join("model.safetensors")).expect("read");
+            assert!(fs::read(weights).expect("read") == original);
+        } else {
+            let failed = error(got);
+            assert!(
+                failed.contains("downloading model.safetensors failed: its bytes have the hash"),
+                "{failed}"
+            );
+            assert_eq!(cache.find(&model("main")).expect("looked"), None);
+        }
+        stop(address);
+        let begun = server.join().expect("server");
+        assert_eq!(begun.len(), if well { 3 } else { 4 });
+    }
+}
+
 #[cfg(feature = "hub")]
 #[test]
 fn a_model_is_downloaded_from_a_hub() {
@@ -420,7 +482,7 @@ fn a_model_is_downloaded_from_a_hub() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("port");
     let address = listener.local_addr().expect("address");
     let files = source.path().to_owned();
-    let server = std::thread::spawn(move || serve(&listener, &files, 0));
+    let server = std::thread::spawn(move || serve(&listener, &files, 0, 0));
 
     let folder = tempfile::tempdir().expect("folder");
     let cache = HubCache {

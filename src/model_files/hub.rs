@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::{thread, time::Duration};
 
 use super::ModelFileError;
+#[cfg(feature = "hub")]
+use super::download;
 use super::error::clipped;
 use super::keys::CONFIGURATION_FILE;
 use super::weight_files::WEIGHT_FILES;
@@ -140,7 +142,7 @@ impl HubCache {
         use hf_hub::api::sync::{ApiBuilder, ApiRepo};
         use hf_hub::{Cache, Repo, RepoType};
 
-        let failed = |what: String, error: hf_hub::api::sync::ApiError| {
+        let failed = |what: String, error: &dyn std::fmt::Display| {
             let text = clipped(&error.to_string());
             self.absent(model, &format!("and {what} failed: {text}"))
                 .of_the_network()
@@ -158,14 +160,14 @@ impl HubCache {
         }
         let api = builder
             .build()
-            .map_err(|error| failed("setting up the connection".to_owned(), error))?;
+            .map_err(|error| failed("setting up the connection".to_owned(), &error))?;
         let at = |revision: &str| {
             let (name, revision) = (model.name.clone(), revision.to_owned());
             api.repo(Repo::with_revision(name, RepoType::Model, revision))
         };
         let info = at(&model.revision)
             .info()
-            .map_err(|error| failed("asking for it".to_owned(), error))?;
+            .map_err(|error| failed("asking for it".to_owned(), &error))?;
         if !is_commit(&info.sha) {
             return Err(self.absent(model, "and the hub does not say which commit it is"));
         }
@@ -189,12 +191,16 @@ impl HubCache {
                     done: 0,
                     tell: &mut *progress,
                 };
-                let Err(error) = repository.download_with_progress(name, meter) else {
-                    return Ok(());
+                let error = match repository.download_with_progress(name, meter) {
+                    Ok(path) => match download::check(&path)? {
+                        Ok(()) => return Ok(()),
+                        Err(differs) => differs,
+                    },
+                    Err(error) => error.to_string(),
                 };
                 tried += 1;
                 if tried > RETRIES {
-                    return Err(failed(format!("downloading {name}"), error));
+                    return Err(failed(format!("downloading {name}"), &error));
                 }
                 // What is there is gone on with, but a whole file whose last byte came just
                 // before the program was killed leaves nothing to ask for.

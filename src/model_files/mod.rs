@@ -3,6 +3,8 @@
 //!
 //! Nothing here knows what a model computes; `language_model` and `text_encoder` do.
 
+#[cfg(feature = "hub")]
+mod download;
 pub mod error;
 pub mod hub;
 pub(crate) mod keys;

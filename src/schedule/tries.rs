@@ -22,13 +22,22 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// What is known of tries in this run.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
-    /// How often a stage was tried and failed.
-    failed: BTreeMap<NodeIndex, u32>,
+    /// The tries of a stage that failed.
+    failed: BTreeMap<NodeIndex, FailedTries>,
     /// How many times less memory the stages of a template take than they would by themselves:
     /// what was too much for one of them is too much for its siblings.
     lighter: BTreeMap<String, u32>,
     /// Stages that wait for their next try.
     later: Vec<(Instant, NodeIndex)>,
+}
+
+/// How often a stage was tried and failed.
+#[derive(Debug, Default, Clone, Copy)]
+struct FailedTries {
+    all: u32,
+    /// Those for want of memory, each of which makes the next one lighter: they end by themselves
+    /// and are not counted among the retries that an experiment allows.
+    of_memory: u32,
 }
 
 /// Parameters to run with, and what there is to say about them.
@@ -70,7 +79,7 @@ impl Dispatcher<'_, '_> {
             notes.insert("memory".to_owned(), changes.join("; "));
         }
         if let Some(failed) = self.tries.failed.get(&node) {
-            notes.insert("tries".to_owned(), (failed + 1).to_string());
+            notes.insert("tries".to_owned(), (failed.all + 1).to_string());
         }
         Chosen {
             params,
@@ -82,15 +91,17 @@ impl Dispatcher<'_, '_> {
     /// What comes after a failed try, whose parameters were so many times lighter.
     pub(super) fn failed_try(&mut self, node: NodeIndex, failed: Failed, lighter: u32) {
         let stage = &self.graph.graph[node];
-        let before = self.tries.failed.get(&node).copied().unwrap_or(0);
+        let before = self.tries.failed.get(&node).copied().unwrap_or_default();
         let mut failed = failed;
         if self.stopping {
             self.failed(node, failed.message, failed.log);
             return;
         }
-        let mut attempts = stage.limits.retries() + 1;
+        let others = before.all - before.of_memory;
+        let mut now = before;
+        now.all += 1;
         let mut wait = FIRST_WAIT
-            .saturating_mul(2_u32.saturating_pow(before))
+            .saturating_mul(2_u32.saturating_pow(others))
             .min(LONGEST_WAIT);
         let mut change = String::new();
         if failed.failure == Failure::OutOfMemory {
@@ -110,20 +121,20 @@ impl Dispatcher<'_, '_> {
             self.tries.lighter.insert(template, lighter + 1);
             change = words;
             wait = Duration::ZERO;
-            attempts = attempts.max(before + 2);
-        } else if !failed.failure.may_pass() || before + 1 >= attempts {
-            if before > 0 {
-                let tries = format!("\n  it was tried {} times", before + 1);
+            now.of_memory += 1;
+        } else if !failed.failure.may_pass() || others >= stage.limits.retries() {
+            if before.all > 0 {
+                let tries = format!("\n  it was tried {} times", now.all);
                 failed.message.push_str(&tries);
             }
             self.failed(node, failed.message, failed.log);
             return;
         }
-        self.tries.failed.insert(node, before + 1);
+        self.tries.failed.insert(node, now);
         (self.sink)(EventKind::StageRetried {
             stage: stage.id.clone(),
-            attempt: before + 2,
-            attempts,
+            attempt: now.all + 1,
+            attempts: stage.limits.retries() + 1 + now.of_memory,
             message: failed.message,
             change,
             wait_s: wait.as_secs_f64(),

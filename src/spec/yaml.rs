@@ -1,7 +1,7 @@
 //! YAML text → a tree of [`Node`]s that know where they were written.
 //!
-//! The parser is `serde-saphyr` (YAML 1.2, bounded in depth and in alias expansion); this file
-//! is the only one that knows it.
+//! The parser is `serde-saphyr` (YAML 1.2, bounded in depth by itself, in values and in alias
+//! expansion from here); this file is the only one that knows it.
 
 use std::fmt;
 
@@ -10,6 +10,10 @@ use serde_json::Value;
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
 
 use super::source::{Diagnostics, Span};
+
+/// Values of a file, with every alias in full. As many as an axis may have, which is more than a
+/// person writes; a bomb of aliases is refused in a moment.
+const MOST_NODES: usize = 100_000;
 
 /// A YAML value with its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,6 +187,10 @@ pub fn parse(text: &str, source: u32, diagnostics: &mut Diagnostics) -> Option<N
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
         strict_booleans: true,
+        budget: serde_saphyr::budget! {
+            max_nodes: MOST_NODES,
+            max_events: 3 * MOST_NODES,
+        },
     };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
         Ok(raw) => {

@@ -1,16 +1,15 @@
 //! `kind: command`: a program of the user's as a stage, in the same graph, cache and lanes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
-use std::process::{Child, Command as Process, Stdio};
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::program_log::ProgramLog;
 use super::{Arity, InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
 
@@ -165,13 +164,12 @@ impl StageKind for Command {
         let Some((program, rest)) = arguments.split_first() else {
             return Err(StageError::input("the command is empty"));
         };
-        if let Some(folder) = context.log().parent() {
-            fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
-        }
-        let log = File::create(context.log()).map_err(StageError::io("create", context.log()))?;
-        let both = log
+        let secrets = params.pass_environment.iter();
+        let secrets = secrets.filter_map(|name| std::env::var(name).ok());
+        let (log, printed) = ProgramLog::open(context.log(), secrets)?;
+        let both = printed
             .try_clone()
-            .map_err(StageError::io("create", context.log()))?;
+            .map_err(StageError::io("open a pipe for", context.log()))?;
         let mut process = Process::new(program);
         process
             .args(rest)
@@ -190,37 +188,62 @@ impl StageKind for Command {
             .envs(&params.environment)
             .env("RUNNER_THREADS", context.threads().to_string())
             .stdin(Stdio::null())
-            .stdout(log)
+            .stdout(printed)
             .stderr(both)
             // Its own process group: Ctrl-C in the terminal reaches the runner, which decides,
             // and stopping reaches the program's children too.
             .process_group(0);
+        goes_with_us(&mut process);
         let child = process.spawn().map_err(|error| {
             StageError::input(format!("cannot start `{program}`: {error}"))
                 .with_help("is it installed and in PATH? Paths to scripts belong under `inputs:`")
         })?;
-        let mut ended = wait(child, context, program);
-        let secrets: Vec<String> = params
-            .pass_environment
-            .iter()
-            .filter_map(|name| std::env::var(name).ok())
-            .filter(|value| value.len() >= SHORTEST_SECRET)
-            .collect();
-        hide(context.log(), &secrets);
-        if let Err(StageError::Input { message, .. }) = &mut ended {
-            for secret in &secrets {
-                *message = message.replace(secret.as_str(), HIDDEN);
+        // It holds the pipe's end for writing: while we do, the log does not end.
+        drop(process);
+        let ended = wait(child, context);
+        let how = match ended? {
+            status if status.success() => {
+                log.end();
+                return Ok(());
             }
-        }
-        ended
+            status => how_it_ended(status),
+        };
+        let message = log.without_secrets(&format!("`{program}` {how}"));
+        Err(StageError::input(message + &log.end()))
     }
 }
 
-/// What stands in a log in place of a secret.
-const HIDDEN: &str = "***";
+/// Lets the system end a program whose runner was killed; its own children end when they print.
+fn goes_with_us(process: &mut Process) {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 
-/// A shorter value would turn up in other words by chance.
-const SHORTEST_SECRET: usize = 6;
+    let runner = rustix::process::getpid();
+    let ask = move || {
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        // It was killed before it could be asked.
+        if getppid() != Some(runner) {
+            return Err(std::io::Error::from(rustix::io::Errno::SRCH));
+        }
+        Ok(())
+    };
+    #[expect(
+        unsafe_code,
+        reason = "between fork and exec only system calls are made: nothing is allocated or locked"
+    )]
+    // SAFETY: prctl and getppid may be called in the child of a process with many threads.
+    unsafe {
+        process.pre_exec(ask);
+    }
+}
+
+fn how_it_ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(9)) => "was killed (signal 9), perhaps because memory ran out".to_owned(),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended in an unknown way".to_owned(),
+    }
+}
 
 /// Whether a variable of this name usually holds a secret.
 fn is_secret(name: &str) -> bool {
@@ -241,46 +264,15 @@ fn is_secret(name: &str) -> bool {
     })
 }
 
-/// Puts [`HIDDEN`] in place of secrets that a program printed.
-fn hide(log: &Path, secrets: &[String]) {
-    let Ok(mut text) = fs::read(log) else { return };
-    let mut found = false;
-    for secret in secrets {
-        let secret = secret.as_bytes();
-        while let Some(at) = text.windows(secret.len()).position(|part| part == secret) {
-            text.splice(at..at + secret.len(), HIDDEN.bytes());
-            found = true;
-        }
-    }
-    // A log that cannot be rewritten is better gone than telling.
-    if found && fs::write(log, text).is_err() {
-        let _ = fs::remove_file(log);
-    }
-}
-
-fn wait(mut child: Child, context: &StageContext, program: &str) -> Result<(), StageError> {
+/// Waits for a program, and stops it where nobody wants it any more.
+fn wait(mut child: Child, context: &StageContext) -> Result<ExitStatus, StageError> {
     let mut pause = Duration::from_micros(200);
     loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => {
-                let how = match (status.code(), status.signal()) {
-                    (Some(code), _) => format!("ended with exit code {code}"),
-                    (None, Some(9)) => {
-                        "was killed (signal 9), perhaps because memory ran out".to_owned()
-                    }
-                    (None, Some(signal)) => format!("was ended by signal {signal}"),
-                    (None, None) => "ended in an unknown way".to_owned(),
-                };
-                let tail = tail(context.log());
-                return Err(StageError::input(format!("`{program}` {how}{tail}")));
-            }
-            Ok(None) => {}
-            Err(error) => {
-                return Err(StageError::input(format!(
-                    "cannot wait for `{program}`: {error}"
-                )));
-            }
+        if let Some(status) = child
+            .try_wait()
+            .map_err(|error| StageError::input(format!("cannot wait for the program: {error}")))?
+        {
+            return Ok(status);
         }
         if context.is_cancelled() {
             stop(&mut child);
@@ -309,17 +301,6 @@ fn stop(child: &mut Child) {
     let _ = Process::new("kill").args(["-KILL", "--", &group]).status();
     let _ = child.kill();
     let _ = child.wait();
-}
-
-fn tail(log: &Path) -> String {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.trim_end().lines().collect();
-    if lines.is_empty() {
-        return "; it printed nothing".to_owned();
-    }
-    let last = &lines[lines.len().saturating_sub(8)..];
-    format!("; its last lines:\n    {}", last.join("\n    "))
 }
 
 fn arguments(params: &Params, context: &StageContext) -> Result<Vec<String>, StageError> {

@@ -25,6 +25,7 @@ mod language_model;
 pub mod movielens;
 pub mod predict;
 pub mod pretrain;
+mod program_log;
 pub mod random_text_encoder;
 pub mod rec_tune;
 mod samples;

@@ -88,6 +88,45 @@ fn a_secret_is_in_no_file_and_no_message() {
     assert!(said.contains("pass_environment"), "{said}");
 }
 
+/// A program does not outlive a runner that was killed, and what it printed by then holds no
+/// secret.
+#[test]
+fn a_program_goes_with_a_killed_runner() {
+    const SECRET: &str = "sk-0123456789";
+    let script = "echo key $WANDB_API_KEY; echo $$ > $PLACE; mv $PLACE $PLACE.pid; exec sleep 300";
+    let pass = "pass_environment: [WANDB_API_KEY, PLACE]";
+    let project = Project::new("", &[sh("data", script).param(pass)]);
+    let place = project.path("place");
+    let mut runner = project
+        .run_command(&[])
+        .env("WANDB_API_KEY", SECRET)
+        .env("PLACE", &place)
+        .spawn()
+        .expect("started");
+    let wait_for = |what: &str, there: &dyn Fn() -> bool| {
+        for _ in 0..600 {
+            if there() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("{what}");
+    };
+    let pid_file = place.with_extension("pid");
+    let pid = || std::fs::read_to_string(&pid_file).unwrap_or_default();
+    wait_for("it never started", &|| !pid().is_empty());
+    let program = std::path::Path::new("/proc").join(pid().trim());
+    assert!(program.exists());
+    runner.kill().expect("killed");
+    runner.wait().expect("ended");
+    wait_for("it still runs", &|| !program.exists());
+    let logs = std::fs::read_dir(project.store().join("logs")).expect("listed");
+    let logs: Vec<String> = logs
+        .map(|entry| std::fs::read_to_string(entry.expect("an entry").path()).expect("read"))
+        .collect();
+    assert_eq!(logs, ["key ***\n"]);
+}
+
 #[test]
 fn fail_fast_leaves_the_rest_undone() {
     let project = with_a_failing_training();
