@@ -13,8 +13,9 @@ use runner::base::Random;
 use runner::language_model::decoder::{fresh_adapter, fresh_weights};
 use runner::language_model::lora::MODULES;
 use runner::language_model::{
-    Batch, Configuration, Decoder, Dropout, Family, LanguageModel, LoraOptions, Parameters, Pass,
-    RopeScaling, Sequence, Target, Trainable, Weights,
+    Batch, Compute, Configuration, Decoder, Dropout, Family, Frozen, LanguageModel, LoraOptions,
+    Parameters, Pass, Precision, RopeScaling, Sequence, Target, TensorDecoder, TensorWeights,
+    Trainable, Weights,
 };
 
 /// Grouped heads, norms and biases everywhere, heads that together are not the hidden width.
@@ -424,4 +425,240 @@ fn fresh_numbers_have_their_own_streams() {
                 .all(|x| if is_b { *x == 0.0 } else { x.abs() <= bound })
         );
     }
+}
+
+/// The same model on candle's tensors.
+fn on_tensors(configuration: &Configuration, precision: Precision) -> TensorDecoder {
+    let weights = weights(configuration);
+    let read = |name: &str| Ok(weights.get(name).expect("there").to_vec());
+    let device = candle_core::Device::Cpu;
+    let kept = TensorWeights::make(configuration, &device, precision, read).expect("kept");
+    let adapter = Some((lora(), trained_adapter(configuration)));
+    TensorDecoder::new(configuration.clone(), Arc::new(kept), adapter).expect("fits")
+}
+
+/// Loss and gradients, one parameter after the other.
+fn trained(model: &mut dyn LanguageModel, batch: &Batch, pass: &Pass) -> (f64, Vec<f32>) {
+    model.parameters_mut().clear_gradients();
+    let loss = model.accumulate(batch, pass).expect("passes");
+    let gradients = model.parameters().iter();
+    let gradients = gradients.flat_map(|(_, one)| one.gradient.clone());
+    (loss, gradients.collect())
+}
+
+/// Length of the difference over the length of what it should be.
+fn relative(found: &[f32], wanted: &[f32]) -> f64 {
+    let length = |all: &mut dyn Iterator<Item = f64>| all.map(|x| x * x).sum::<f64>().sqrt();
+    let pairs = found.iter().zip(wanted);
+    let far = length(&mut pairs.map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    far / length(&mut wanted.iter().map(|x| f64::from(*x)))
+}
+
+/// Architectures that differ in what the two decoders do by different means.
+fn architectures() -> [Configuration; 3] {
+    let rich = configuration();
+    let plain = Configuration {
+        family: Family::Llama,
+        key_value_heads: 4,
+        query_key_value_bias: false,
+        output_bias: false,
+        mlp_bias: false,
+        query_key_norm: false,
+        tied_head: true,
+        ..rich.clone()
+    };
+    let narrow = Configuration {
+        sliding_window: Some(3),
+        layers: 3,
+        ..plain.clone()
+    };
+    [rich, plain, narrow]
+}
+
+#[test]
+fn on_tensors_the_model_is_the_same() {
+    let dropout = Some(Dropout {
+        rate: 0.3,
+        seed: 11,
+    });
+    let passes = [
+        Pass::default(),
+        Pass {
+            dropout,
+            ..Pass::default()
+        },
+        Pass {
+            dropout,
+            checkpoint_layers: true,
+        },
+    ];
+    for configuration in architectures() {
+        let mut plain = with_adapter(&configuration);
+        let mut other = on_tensors(&configuration, Precision::default());
+        for shared_prefix in [0, 3] {
+            let batch = Batch {
+                shared_prefix,
+                ..batch()
+            };
+            for pass in &passes {
+                let (wanted_loss, wanted) = trained(&mut plain, &batch, pass);
+                let (loss, found) = trained(&mut other, &batch, pass);
+                assert!((loss - wanted_loss).abs() < 1e-5, "{loss} {wanted_loss}");
+                let far = relative(&found, &wanted);
+                assert!(far < 1e-4, "{:?} {pass:?} {far}", configuration.family);
+            }
+            let (one, two) = (plain.loss(&batch), other.loss(&batch));
+            assert!((one.expect("loss") - two.expect("loss")).abs() < 1e-5);
+            let asked = [3, 7, 22];
+            let one = plain.read_out(&batch, &asked, true).expect("read");
+            let two = other.read_out(&batch, &asked, true).expect("read");
+            for (one, two) in one.iter().zip(&two) {
+                assert!(relative(&two.logits, &one.logits) < 1e-5, "{one:?} {two:?}");
+                let normaliser =
+                    |of: &runner::language_model::Readout| of.log_normaliser.expect("asked");
+                assert!((normaliser(one) - normaliser(two)).abs() < 1e-4);
+            }
+            let at = [(0, 2), (2, 8), (1, 5)];
+            let one = plain.logits(&batch, &at).expect("logits");
+            let two = other.logits(&batch, &at).expect("logits");
+            assert!(relative(&two, &one) < 1e-5);
+        }
+        // A step of an optimiser reaches what the device has.
+        for model in [&mut plain as &mut dyn LanguageModel, &mut other] {
+            for (_, parameter) in model.parameters_mut().iter_mut() {
+                parameter.values.iter_mut().for_each(|value| *value *= 0.9);
+            }
+        }
+        let (one, two) = (plain.loss(&batch()), other.loss(&batch()));
+        assert!((one.expect("loss") - two.expect("loss")).abs() < 1e-5);
+    }
+}
+
+/// In halves loss and gradients are near, and nothing is lost on the way back.
+#[test]
+fn in_halves_the_model_is_nearly_the_same() {
+    for configuration in architectures() {
+        let mut plain = with_adapter(&configuration);
+        let (wanted_loss, wanted) = trained(&mut plain, &batch(), &Pass::default());
+        for (compute, tolerance) in [(Compute::Bf16, 0.05), (Compute::F16, 0.01)] {
+            let precision = Precision {
+                compute,
+                ..Precision::default()
+            };
+            let mut halves = on_tensors(&configuration, precision);
+            // A weight of 1e-6 of a target would give gradients below what an f16 can be.
+            for factor in [1.0, 1e-6] {
+                let mut batch = batch();
+                for target in batch.sequences.iter_mut().flat_map(|one| &mut one.targets) {
+                    target.weight *= factor;
+                }
+                let (loss, found) = trained(&mut halves, &batch, &Pass::default());
+                let factor = f64::from(factor);
+                let far = (loss / factor / wanted_loss - 1.0).abs();
+                assert!(far < tolerance, "{compute:?}: {loss} {wanted_loss}");
+                let found: Vec<f32> = found
+                    .iter()
+                    .map(|one| (f64::from(*one) / factor) as f32)
+                    .collect();
+                let far = relative(&found, &wanted);
+                assert!(far < tolerance, "{compute:?} {factor}: {far}");
+            }
+        }
+    }
+}
+
+/// A quantised weight is what it is made dense to, forward and back.
+#[test]
+fn quantised_weights_compute_as_their_dense_numbers() {
+    use candle_core::quantized::{GgmlDType, QTensor};
+    use candle_core::{Device, Tensor};
+
+    let configuration = Configuration {
+        hidden_size: 256,
+        intermediate_size: 512,
+        heads: 8,
+        key_value_heads: 4,
+        head_size: 32,
+        ..configuration()
+    };
+    for (frozen, kind) in [
+        (Frozen::Q8_0, GgmlDType::Q8_0),
+        (Frozen::Q4_0, GgmlDType::Q4_0),
+        (Frozen::Q4K, GgmlDType::Q4K),
+    ] {
+        let exact = weights(&configuration);
+        let shapes: BTreeMap<String, Vec<usize>> = configuration.tensors().into_iter().collect();
+        let rounded = exact.iter().map(|(name, values)| {
+            let kept = name.contains("proj.weight");
+            let shape = shapes[name].as_slice();
+            let tensor = Tensor::from_slice(values, shape, &Device::Cpu).expect("tensor");
+            let values = if kept {
+                let small = QTensor::quantize(&tensor, kind).expect("quantised");
+                let dense = small.dequantize(&Device::Cpu).expect("dense");
+                dense
+                    .flatten_all()
+                    .and_then(|one| one.to_vec1())
+                    .expect("numbers")
+            } else {
+                values.to_vec()
+            };
+            (name.to_owned(), values)
+        });
+        let rounded = Weights::new(&configuration, rounded.collect()).expect("complete");
+        let trainable = Trainable::Adapter {
+            options: lora(),
+            values: trained_adapter(&configuration),
+        };
+        let mut dense =
+            Decoder::new(configuration.clone(), Arc::new(rounded), trainable).expect("fits");
+        let precision = Precision {
+            weights: frozen,
+            ..Precision::default()
+        };
+        let mut small = on_tensors(&configuration, precision);
+        let (wanted_loss, wanted) = trained(&mut dense, &batch(), &Pass::default());
+        let (loss, found) = trained(&mut small, &batch(), &Pass::default());
+        assert!(
+            (loss - wanted_loss).abs() < 1e-3 * wanted_loss,
+            "{kind:?} {loss} {wanted_loss}"
+        );
+        let far = relative(&found, &wanted);
+        assert!(far < 1e-3, "{kind:?} {far}");
+    }
+}
+
+/// As many bytes as the formats have: what a card must hold.
+#[test]
+fn quantised_weights_take_the_room_they_should() {
+    let configuration = Configuration {
+        hidden_size: 256,
+        intermediate_size: 512,
+        ..configuration()
+    };
+    let values = weights(&configuration);
+    let size = |precision| {
+        let read = |name: &str| Ok(values.get(name).expect("there").to_vec());
+        let device = candle_core::Device::Cpu;
+        let kept = TensorWeights::make(&configuration, &device, precision, read);
+        kept.expect("kept").size_bytes()
+    };
+    let (mut modules, mut rest) = (0, 0);
+    for (name, shape) in configuration.tensors() {
+        let count: usize = shape.iter().product();
+        // Rows of 16 numbers, those of o_proj, are no whole block and stay dense.
+        if name.contains("proj.weight") && shape[1] % 256 == 0 {
+            modules += count;
+        } else {
+            rest += count;
+        }
+    }
+    for frozen in [Frozen::Q8_0, Frozen::Q4_0, Frozen::Q4K] {
+        let (numbers, bytes) = frozen.block().expect("blocks");
+        let precision = Precision {
+            compute: Compute::Bf16,
+            weights: frozen,
+        };
+        assert_eq!(size(precision), modules / numbers * bytes + 2 * rest);
+    }
+    assert_eq!(size(Precision::default()), 4 * (modules + rest));
 }

@@ -5,6 +5,7 @@
 pub mod bounded;
 pub mod canonical;
 pub mod clock;
+pub mod device;
 pub mod digest;
 pub mod event;
 pub mod limits;
@@ -12,6 +13,7 @@ pub mod nearest;
 pub mod random;
 
 pub use canonical::canonical_json;
+pub use device::Device;
 pub use digest::{Digest, StageKey};
 pub use event::{Emitter, Event, EventKind, Lane, TemplateShape};
 pub use limits::Limits;

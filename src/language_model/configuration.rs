@@ -92,6 +92,48 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Checks what the decoders' arithmetic relies on.
+    pub(super) fn check(&self) -> Result<(), LanguageModelError> {
+        let Self {
+            heads,
+            key_value_heads,
+            head_size,
+            ..
+        } = *self;
+        if key_value_heads == 0 || heads == 0 || heads % key_value_heads != 0 {
+            return Err(LanguageModelError::invalid(format!(
+                "{heads} heads cannot share {key_value_heads} heads of keys"
+            )));
+        }
+        if head_size == 0 || head_size % 2 == 1 {
+            return Err(LanguageModelError::invalid(format!(
+                "heads of {head_size} numbers cannot be turned in pairs"
+            )));
+        }
+        if self.sliding_window == Some(0) {
+            return Err(LanguageModelError::invalid(
+                "a sliding window of 0 sees nothing",
+            ));
+        }
+        if self.hidden_size == 0
+            || self.intermediate_size == 0
+            || self.vocabulary_size == 0
+            || self.layers == 0
+        {
+            return Err(LanguageModelError::invalid("a size of the model is 0"));
+        }
+        Ok(())
+    }
+
+    /// Whether a module of [`super::lora::MODULES`] has a bias.
+    pub(super) fn is_biased(&self, module: &str) -> bool {
+        match module {
+            "q_proj" | "k_proj" | "v_proj" => self.query_key_value_bias,
+            "o_proj" => self.output_bias,
+            _ => self.mlp_bias,
+        }
+    }
+
     /// Every tensor of the model by its Hugging Face name, with its shape. A tied head is not
     /// listed.
     #[must_use]

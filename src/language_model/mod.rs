@@ -17,9 +17,12 @@ pub mod configuration_file;
 pub mod configuration_write;
 pub mod decoder;
 pub mod error;
+mod layout;
 pub mod lora;
 pub mod model;
 pub mod parameters;
+pub mod precision;
+pub mod tensor;
 pub mod tokenizer;
 pub mod tokenizer_training;
 
@@ -33,6 +36,8 @@ pub use error::LanguageModelError;
 pub use lora::LoraOptions;
 pub use model::{Dropout, LanguageModel, Pass, Readout};
 pub use parameters::{Parameter, Parameters};
+pub use precision::{Compute, Frozen, Precision};
+pub use tensor::{TensorDecoder, TensorWeights};
 pub use tokenizer::{Answers, Tokenizer};
 
 pub use crate::model_files::{HubCache, HubFolder, HubModel, NumberType, WeightFiles};

@@ -22,6 +22,21 @@ pub struct Pass {
     pub checkpoint_layers: bool,
 }
 
+impl Pass {
+    /// Checks the rate of dropout.
+    pub(super) fn check(&self) -> Result<(), LanguageModelError> {
+        match self.dropout {
+            Some(dropout) if !(0.0..1.0).contains(&dropout.rate) => {
+                Err(LanguageModelError::invalid(format!(
+                    "a dropout of {} is not in [0, 1)",
+                    dropout.rate
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What the model says about the token after a sequence.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Readout {

@@ -8,23 +8,13 @@ use rayon::prelude::*;
 use super::heads::{norm, norm_backward};
 use super::linear::view;
 use super::network::{Gradients, Network};
+use crate::language_model::layout::Goal;
 use crate::nn::matrix::{Write, multiply};
 use crate::nn::product::product;
 use crate::nn::vector::{log_sum_exp, softmax};
 
 /// Most numbers in a block of logits.
 const BLOCK: usize = 1 << 24;
-
-/// A target among the rows asked for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Goal {
-    /// Index among the rows asked for.
-    pub(super) row: usize,
-    /// The token to be predicted.
-    pub(super) token: u32,
-    /// Factor of its cross-entropy.
-    pub(super) weight: f32,
-}
 
 fn rows_per_block(vocabulary: usize) -> usize {
     (BLOCK / vocabulary.max(1)).clamp(16, 1024)

@@ -6,21 +6,21 @@
 use candle_core::Result;
 use rayon::prelude::*;
 
-use super::layout::{Asked, Layout};
 use crate::language_model::Configuration;
+use crate::language_model::layout::{Asked, Layout};
 use crate::nn::attention::{Attended, Context, ContextGradients, Queries, backward, forward};
 use crate::nn::vector::{add, rms_norm, rms_norm_again, rms_norm_backward, rotate, rows_per_task};
 
 /// Cosines and sines of every position up to the longest of a batch, `[P, D/2]` each.
 #[derive(Debug)]
-pub(super) struct Angles {
+pub(in crate::language_model) struct Angles {
     cosine: Vec<f32>,
     sine: Vec<f32>,
 }
 
 impl Angles {
     /// For positions up to `longest`, computed in `f32` as transformers does.
-    pub(super) fn new(configuration: &Configuration, longest: usize) -> Self {
+    pub(in crate::language_model) fn new(configuration: &Configuration, longest: usize) -> Self {
         let frequencies = configuration.rotary_frequencies();
         let count = (longest + 1) * frequencies.len();
         let (mut cosine, mut sine) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -34,7 +34,8 @@ impl Angles {
         Self { cosine, sine }
     }
 
-    fn both(&self) -> (&[f32], &[f32]) {
+    /// Cosines and sines.
+    pub(in crate::language_model) fn both(&self) -> (&[f32], &[f32]) {
         (&self.cosine, &self.sine)
     }
 }

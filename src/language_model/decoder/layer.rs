@@ -4,9 +4,9 @@ use candle_core::Result;
 use rayon::prelude::*;
 
 use super::heads::{Angles, Heads, Shaping, norm, norm_again, norm_backward};
-use super::layout::{Asked, Layout};
 use super::linear::Rows;
 use super::network::{DOWN, GATE, KEY, Layer, LayerGradients, OUTPUT, QUERY, UP, VALUE};
+use crate::language_model::layout::{Asked, Layout};
 use crate::language_model::{Configuration, Dropout};
 use crate::nn::matrix::Write;
 use crate::nn::vector::{add, rows_per_task, swiglu, swiglu_backward};

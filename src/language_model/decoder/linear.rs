@@ -4,6 +4,7 @@ use candle_core::Result;
 use rayon::prelude::*;
 
 use crate::language_model::Dropout;
+use crate::language_model::layout::dropout_key;
 use crate::nn::matrix::{Matrix, Write, add_rows, multiply};
 use crate::nn::product::product;
 use crate::nn::vector::{add, drop_out, drop_out_backward, rows_per_task, scale};
@@ -70,9 +71,7 @@ pub(super) struct Rows<'a> {
 impl Rows<'_> {
     /// What decides the mask of a row's numbers in a module.
     fn key(&self, row: usize, module: u64, seed: u64) -> u64 {
-        let mut key = mix(seed ^ mix(self.streams[row]));
-        key = mix(key ^ (module << 40) ^ self.positions[row] as u64);
-        key
+        dropout_key(seed, self.streams[row], module, self.positions[row])
     }
 
     /// Which rows begin at `begin` for a block.
@@ -85,14 +84,6 @@ impl Rows<'_> {
             drop_out(out, x, self.key(begin + row, linear.number, seed), rate);
         }
     }
-}
-
-/// The finaliser of `SplitMix64`.
-fn mix(mut x: u64) -> u64 {
-    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    x ^ (x >> 31)
 }
 
 /// `[rows, columns]` of a slice.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::head::{Goal, chosen_logits, cross_entropy, logits};
-use super::layout::common_prefix;
+use super::head::{chosen_logits, cross_entropy, logits};
 use super::network::{Gradients, Network, everything};
 use super::passes::Task;
 use super::weights::{Weights, check_adapter};
+use crate::language_model::layout::{common_prefix, goals, part, parts, places};
 use crate::language_model::{
     Batch, Configuration, LanguageModel, LanguageModelError, LoraOptions, Parameters, Pass, Readout,
 };
@@ -44,39 +44,6 @@ fn candle(at: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
     move |source| LanguageModelError::Candle { at, source }
 }
 
-/// Checks what arithmetic here relies on.
-fn check(configuration: &Configuration) -> Result<(), LanguageModelError> {
-    let Configuration {
-        heads,
-        key_value_heads,
-        head_size,
-        ..
-    } = *configuration;
-    if key_value_heads == 0 || heads == 0 || heads % key_value_heads != 0 {
-        return Err(LanguageModelError::invalid(format!(
-            "{heads} heads cannot share {key_value_heads} heads of keys"
-        )));
-    }
-    if head_size == 0 || head_size % 2 == 1 {
-        return Err(LanguageModelError::invalid(format!(
-            "heads of {head_size} numbers cannot be turned in pairs"
-        )));
-    }
-    if configuration.sliding_window == Some(0) {
-        return Err(LanguageModelError::invalid(
-            "a sliding window of 0 sees nothing",
-        ));
-    }
-    if configuration.hidden_size == 0
-        || configuration.intermediate_size == 0
-        || configuration.vocabulary_size == 0
-        || configuration.layers == 0
-    {
-        return Err(LanguageModelError::invalid("a size of the model is 0"));
-    }
-    Ok(())
-}
-
 impl Decoder {
     /// A model on shared weights.
     ///
@@ -87,7 +54,7 @@ impl Decoder {
         weights: Arc<Weights>,
         trainable: Trainable,
     ) -> Result<Self, LanguageModelError> {
-        check(&configuration)?;
+        configuration.check()?;
         let (adapter, parameters) = match trainable {
             Trainable::Nothing => (None, Parameters::default()),
             Trainable::Adapter { options, values } => {
@@ -135,68 +102,6 @@ impl Decoder {
             adapter.map(|options| (options, &self.parameters)),
         )
     }
-
-    /// Where the targets are, and the goals for a task that asks for these places.
-    fn places(&self, batch: &Batch) -> Result<Vec<(usize, usize)>, LanguageModelError> {
-        let vocabulary = self.configuration.vocabulary_size;
-        let mut places = Vec::new();
-        for (number, sequence) in batch.sequences.iter().enumerate() {
-            for target in &sequence.targets {
-                if target.token as usize >= vocabulary {
-                    return Err(LanguageModelError::invalid(format!(
-                        "target {} of sequence {number} is not among {vocabulary} tokens",
-                        target.token
-                    )));
-                }
-                places.push((number, target.position));
-            }
-        }
-        Ok(places)
-    }
-
-    /// Splits what is only scored into passes of limited memory. The parts depend on the batch
-    /// alone.
-    fn parts(batch: &Batch, prefix: usize) -> Vec<std::ops::Range<usize>> {
-        let mut parts = Vec::new();
-        let (mut begin, mut rows) = (0, prefix);
-        for (number, sequence) in batch.sequences.iter().enumerate() {
-            let own = sequence.tokens.len().saturating_sub(prefix);
-            if rows + own > ROWS_AT_ONCE && number > begin {
-                parts.push(begin..number);
-                (begin, rows) = (number, prefix);
-            }
-            rows += own;
-        }
-        if begin < batch.sequences.len() {
-            parts.push(begin..batch.sequences.len());
-        }
-        parts
-    }
-}
-
-/// The goals of a batch among the rows of its task, in order of rows.
-fn goals(batch: &Batch, task: &Task) -> Vec<Goal> {
-    let sequences = batch.sequences.iter().enumerate();
-    let mut goals: Vec<Goal> = sequences
-        .flat_map(|(number, sequence)| {
-            sequence.targets.iter().filter_map(move |target| {
-                Some(Goal {
-                    row: task.index(number, target.position)?,
-                    token: target.token,
-                    weight: target.weight,
-                })
-            })
-        })
-        .collect();
-    goals.sort_by_key(|goal| goal.row);
-    goals
-}
-
-fn part(batch: &Batch, range: std::ops::Range<usize>) -> Batch {
-    Batch {
-        sequences: batch.sequences[range].to_vec(),
-        shared_prefix: batch.shared_prefix,
-    }
 }
 
 impl LanguageModel for Decoder {
@@ -213,15 +118,8 @@ impl LanguageModel for Decoder {
     }
 
     fn accumulate(&mut self, batch: &Batch, pass: &Pass) -> Result<f64, LanguageModelError> {
-        if let Some(dropout) = pass.dropout
-            && !(0.0..1.0).contains(&dropout.rate)
-        {
-            return Err(LanguageModelError::invalid(format!(
-                "a dropout of {} is not in [0, 1)",
-                dropout.rate
-            )));
-        }
-        let places = self.places(batch)?;
+        pass.check()?;
+        let places = places(batch, &self.configuration)?;
         let mut gradients = Gradients::take(&mut self.parameters, self.configuration.layers);
         let mut run = || {
             let network = self.network()?;
@@ -229,7 +127,7 @@ impl LanguageModel for Decoder {
             if places.is_empty() {
                 return Ok(0.0);
             }
-            let goals = goals(batch, &task);
+            let goals = goals(batch, |number, at| task.index(number, at));
             task.backward(&network, &goals, pass, &mut gradients)
                 .map_err(candle("training pass"))
         };
@@ -242,14 +140,14 @@ impl LanguageModel for Decoder {
         let network = self.network()?;
         let prefix = common_prefix(batch);
         let mut loss = 0.0;
-        for range in Self::parts(batch, prefix) {
+        for range in parts(batch, prefix, ROWS_AT_ONCE) {
             let batch = part(batch, range);
-            let places = self.places(&batch)?;
+            let places = places(&batch, &self.configuration)?;
             let task = Task::new(&network, &batch, prefix, &places)?;
             if places.is_empty() {
                 continue;
             }
-            let goals = goals(&batch, &task);
+            let goals = goals(&batch, |number, at| task.index(number, at));
             let run = || {
                 let x = task.forward(&network)?;
                 cross_entropy(&network, &x, &goals, None)
@@ -274,7 +172,7 @@ impl LanguageModel for Decoder {
         let network = self.network()?;
         let prefix = common_prefix(batch);
         let mut readouts = Vec::with_capacity(batch.sequences.len());
-        for range in Self::parts(batch, prefix) {
+        for range in parts(batch, prefix, ROWS_AT_ONCE) {
             let batch = part(batch, range);
             let ends: Vec<(usize, usize)> = batch
                 .sequences

@@ -65,11 +65,7 @@ impl<'a> Network<'a> {
             let linear = |at: usize| {
                 let (module, block) = MODULES[at];
                 let (inputs, outputs) = configuration.module_widths(module).unwrap_or_default();
-                let biased = match at {
-                    QUERY..=VALUE => configuration.query_key_value_bias,
-                    OUTPUT => configuration.output_bias,
-                    _ => configuration.mlp_bias,
-                };
+                let biased = configuration.is_biased(module);
                 let bias = biased.then(|| in_layer(&format!("{block}.{module}.bias")));
                 let matrix = |(options, values): (&'a LoraOptions, &'a Parameters), which| {
                     let _ = options;

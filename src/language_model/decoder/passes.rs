@@ -2,11 +2,11 @@
 
 use candle_core::Result;
 
-use super::head::{Goal, cross_entropy};
+use super::head::cross_entropy;
 use super::heads::Angles;
 use super::layer::{Kept, Scene};
-use super::layout::{Asked, Layout};
 use super::network::{Gradients, Network};
+use crate::language_model::layout::{Asked, Goal, Layout};
 use crate::language_model::{Batch, LanguageModelError, Pass};
 use crate::nn::vector::add;
 
@@ -30,20 +30,11 @@ impl Task {
     ) -> std::result::Result<Self, LanguageModelError> {
         let vocabulary = network.configuration.vocabulary_size;
         let layout = Layout::new(&batch.sequences, prefix, vocabulary)?;
-        let rows: std::result::Result<Vec<usize>, _> = at
-            .iter()
-            .map(|(sequence, position)| {
-                layout.row(*sequence, *position).ok_or_else(|| {
-                    LanguageModelError::invalid(format!(
-                        "there is no position {position} in sequence {sequence}"
-                    ))
-                })
-            })
-            .collect();
+        let asked = Asked::at(&layout, at)?;
         let longest = layout.positions.iter().max().copied().unwrap_or(0);
         Ok(Self {
             everywhere: Asked::all(&layout),
-            asked: Asked::some(&layout, rows?),
+            asked,
             angles: Angles::new(network.configuration, longest),
             layout,
         })

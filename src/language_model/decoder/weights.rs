@@ -119,7 +119,7 @@ fn for_each_module(
 }
 
 /// Checks names and shapes of an adapter.
-pub(super) fn check_adapter(
+pub(in crate::language_model) fn check_adapter(
     configuration: &Configuration,
     options: &LoraOptions,
     adapter: &Parameters,

@@ -1,6 +1,6 @@
 //! Where every token of a batch lies: sequences side by side, a shared prefix once before them.
 
-use crate::language_model::{Batch, LanguageModelError, Sequence};
+use super::{Batch, Configuration, LanguageModelError, Sequence};
 
 /// The stream a shared prefix draws its dropout from, whichever sequences share it.
 const PREFIX_STREAM: u64 = u64::MAX;
@@ -148,6 +148,21 @@ impl Asked {
         }
     }
 
+    /// The rows of some (sequence, position) pairs.
+    pub(super) fn at(layout: &Layout, at: &[(usize, usize)]) -> Result<Self, LanguageModelError> {
+        let rows: Result<Vec<usize>, _> = at
+            .iter()
+            .map(|(sequence, position)| {
+                layout.row(*sequence, *position).ok_or_else(|| {
+                    LanguageModelError::invalid(format!(
+                        "there is no position {position} in sequence {sequence}"
+                    ))
+                })
+            })
+            .collect();
+        Ok(Self::some(layout, rows?))
+    }
+
     /// Whether it is every row.
     pub(super) fn is_all(&self, layout: &Layout) -> bool {
         self.rows.len() == layout.rows()
@@ -157,4 +172,100 @@ impl Asked {
     pub(super) fn index(&self, row: usize) -> Option<usize> {
         self.rows.binary_search(&row).ok()
     }
+}
+
+/// A target among the rows asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    /// Index among the rows asked for.
+    pub(super) row: usize,
+    /// The token to be predicted.
+    pub(super) token: u32,
+    /// Factor of its cross-entropy.
+    pub(super) weight: f32,
+}
+
+/// Where the targets of a batch are, as (sequence, position).
+pub(super) fn places(
+    batch: &Batch,
+    configuration: &Configuration,
+) -> Result<Vec<(usize, usize)>, LanguageModelError> {
+    let vocabulary = configuration.vocabulary_size;
+    let mut places = Vec::new();
+    for (number, sequence) in batch.sequences.iter().enumerate() {
+        for target in &sequence.targets {
+            if target.token as usize >= vocabulary {
+                return Err(LanguageModelError::invalid(format!(
+                    "target {} of sequence {number} is not among {vocabulary} tokens",
+                    target.token
+                )));
+            }
+            places.push((number, target.position));
+        }
+    }
+    Ok(places)
+}
+
+/// The goals of a batch, in order of rows; `index` gives the row of a (sequence, position) among
+/// those asked for.
+pub(super) fn goals(batch: &Batch, index: impl Fn(usize, usize) -> Option<usize>) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    for (number, sequence) in batch.sequences.iter().enumerate() {
+        goals.extend(sequence.targets.iter().filter_map(|target| {
+            Some(Goal {
+                row: index(number, target.position)?,
+                token: target.token,
+                weight: target.weight,
+            })
+        }));
+    }
+    goals.sort_by_key(|goal| goal.row);
+    goals
+}
+
+/// Splits what is only scored into passes of at most `rows_at_once` rows, if a sequence has no more
+/// alone. The parts depend on the batch alone.
+pub(super) fn parts(
+    batch: &Batch,
+    prefix: usize,
+    rows_at_once: usize,
+) -> Vec<std::ops::Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut begin, mut rows) = (0, prefix);
+    for (number, sequence) in batch.sequences.iter().enumerate() {
+        let own = sequence.tokens.len().saturating_sub(prefix);
+        if rows + own > rows_at_once && number > begin {
+            parts.push(begin..number);
+            (begin, rows) = (number, prefix);
+        }
+        rows += own;
+    }
+    if begin < batch.sequences.len() {
+        parts.push(begin..batch.sequences.len());
+    }
+    parts
+}
+
+/// Some sequences of a batch.
+pub(super) fn part(batch: &Batch, range: std::ops::Range<usize>) -> Batch {
+    Batch {
+        sequences: batch.sequences[range].to_vec(),
+        shared_prefix: batch.shared_prefix,
+    }
+}
+
+/// What decides which numbers of a row a module drops: a pure function of the pass, the sequence,
+/// the module (counted through all layers) and the position, so that nothing of it need be kept and
+/// no other row of the batch matters.
+pub(super) fn dropout_key(seed: u64, stream: u64, module: u64, position: usize) -> u64 {
+    let key = mix(seed ^ mix(stream));
+    mix(key ^ (module << 40) ^ position as u64)
+}
+
+/// The finaliser of `SplitMix64`.
+fn mix(mut x: u64) -> u64 {
+    x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
 }

@@ -1,0 +1,105 @@
+//! Opens the device that a model computes on.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::Device as Candle;
+
+use crate::base::Device;
+use crate::language_model::LanguageModelError;
+
+/// Devices of this process: tensors of two openings of one card would not go together.
+static OPEN: Mutex<BTreeMap<usize, Candle>> = Mutex::new(BTreeMap::new());
+
+/// Opens a device, or gives the one that is open.
+///
+/// # Errors
+/// If this program has no CUDA, or driver, library or card are missing or fail; the message says
+/// what to do.
+pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
+    let Device::Cuda(ordinal) = device else {
+        return Ok(Candle::Cpu);
+    };
+    if !cfg!(feature = "cuda") {
+        return Err(LanguageModelError::invalid(format!(
+            "`{device}` is asked for, and this program is built without CUDA"
+        ))
+        .with_help(
+            "build it on a machine with the CUDA toolkit: cargo build --release --features cuda \
+             (docs/GPU.md)",
+        ));
+    }
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = open.get(&ordinal) {
+        return Ok(found.clone());
+    }
+    // Where a library is missing, cudarc panics instead of giving an error.
+    let opened = quietly(|| Candle::new_cuda(ordinal));
+    let found = match opened {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            return Err(LanguageModelError::invalid(format!(
+                "`{device}` cannot be opened: {}",
+                first_line(&error.to_string())
+            ))
+            .with_help("`nvidia-smi` lists the cards that there are, from 0 on"));
+        }
+        Err(message) => {
+            return Err(LanguageModelError::invalid(format!(
+                "`{device}` cannot be opened: {}",
+                first_line(&message)
+            ))
+            .with_help(
+                "the NVIDIA driver, or CUDA's libraries (libcublas, libcurand, libnvrtc) are missing \
+                 or too old; docs/GPU.md says which are needed and where they are looked for",
+            ));
+        }
+    };
+    #[cfg(feature = "cuda")]
+    super::operations::prove(&found)?;
+    open.insert(ordinal, found.clone());
+    Ok(found)
+}
+
+/// Runs what may panic, without a panic's usual noise, and gives its message.
+fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let done = catch_unwind(AssertUnwindSafe(act));
+    std::panic::set_hook(before);
+    done.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("a library panicked without a word")
+            .to_owned()
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_a_library_is_a_message() {
+        let caught = quietly(|| -> u8 { panic!("unable to load {}", "libcuda") });
+        assert_eq!(caught, Err("unable to load libcuda".to_owned()));
+        assert_eq!(quietly(|| 3), Ok(3));
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_a_card_is_not() {
+        assert!(open(Device::Cpu).expect("there").is_cpu());
+        if !cfg!(feature = "cuda") {
+            let error = open(Device::Cuda(0)).expect_err("no CUDA").to_string();
+            assert!(
+                error.contains("`cuda:0`") && error.contains("--features cuda"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,513 @@
+//! One layer, forward and backward; the same steps as `crate::language_model::decoder`'s.
+
+use candle_core::{DType, Result, Tensor};
+
+use super::frozen::Matrix;
+use super::operations::{
+    activated, activated_backward, chances, chances_backward, dropped, normed, normed_backward,
+    product, turned,
+};
+use super::packing::{Group, Packing};
+use crate::language_model::{Compute, Configuration};
+
+/// Indices into [`Layer::modules`], in the order of `lora::MODULES`.
+pub(super) const QUERY: usize = 0;
+pub(super) const KEY: usize = 1;
+pub(super) const VALUE: usize = 2;
+pub(super) const OUTPUT: usize = 3;
+pub(super) const GATE: usize = 4;
+pub(super) const UP: usize = 5;
+pub(super) const DOWN: usize = 6;
+
+/// An adapter's matrices in the type that is computed in.
+#[derive(Debug, Clone)]
+pub(super) struct Lora {
+    /// `[R, I]`.
+    pub(super) a: Tensor,
+    /// `[O, R]`.
+    pub(super) b: Tensor,
+    /// alpha / r.
+    pub(super) scale: f64,
+}
+
+/// `y = x Wᵀ + bias + scale · dropout(x) Aᵀ Bᵀ`.
+#[derive(Debug)]
+pub(super) struct Linear<'a> {
+    pub(super) weight: &'a Matrix,
+    pub(super) bias: Option<Tensor>,
+    pub(super) lora: Option<&'a Lora>,
+    /// Through all modules of all layers.
+    pub(super) number: usize,
+}
+
+/// One layer.
+#[derive(Debug)]
+pub(super) struct Layer<'a> {
+    pub(super) input_norm: Tensor,
+    pub(super) middle_norm: Tensor,
+    /// `[D]` each, for q and k.
+    pub(super) head_norms: Option<(Tensor, Tensor)>,
+    /// In the order of `lora::MODULES`.
+    pub(super) modules: [Linear<'a>; 7],
+}
+
+/// Rows as a module meets them: all, or those asked for.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// Cosine and sine of every row's angles, `[T, D/2]`, in `f32`.
+    pub(super) angles: (Tensor, Tensor),
+    /// What decides the dropout of each module, `[T, 2]`; empty without dropout.
+    pub(super) keys: Vec<Tensor>,
+    /// The share of numbers dropped.
+    pub(super) rate: f32,
+}
+
+/// What a pass through a layer depends on beside the layer and its input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene<'a> {
+    pub(super) configuration: &'a Configuration,
+    pub(super) compute: Compute,
+    pub(super) packing: &'a Packing,
+    /// All rows.
+    pub(super) every: &'a Rows,
+    /// Rows of which the output is wanted.
+    pub(super) asked: &'a Rows,
+    /// Which those are, unless all: `[Q]` among all rows, and `[T]` among a row of zeros and them.
+    pub(super) chosen: Option<&'a (Tensor, Tensor)>,
+}
+
+/// What the way back needs of a layer.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// q and k before their norms, if there are any.
+    raw: Option<(Tensor, Tensor)>,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    attended: Tensor,
+    middle: Tensor,
+    gate: Tensor,
+    up: Tensor,
+    low: [Option<Tensor>; 7],
+}
+
+/// Gradients of an adapter's matrices, in `f32`.
+pub(super) type LoraGradient = (Tensor, Tensor);
+
+/// Puts a row of zeros before the rows.
+fn with_zeros(rows: &Tensor) -> Result<Tensor> {
+    Tensor::cat(&[&rows.narrow(0, 0, 1)?.zeros_like()?, rows], 0)
+}
+
+impl Rows {
+    fn drop(&self, x: &Tensor, module: usize) -> Result<Tensor> {
+        match self.keys.get(module) {
+            Some(keys) => dropped(x, keys, self.rate),
+            None => Ok(x.clone()),
+        }
+    }
+}
+
+impl Linear<'_> {
+    /// The output `[T, O]`, and for the way back scale · dropout(x) Aᵀ `[T, R]`.
+    fn forward(
+        &self,
+        x: &Tensor,
+        rows: &Rows,
+        compute: Compute,
+    ) -> Result<(Tensor, Option<Tensor>)> {
+        let mut y = product(x, &self.weight.dense(compute)?.t()?)?;
+        if let Some(bias) = &self.bias {
+            y = y.broadcast_add(bias)?;
+        }
+        let Some(lora) = self.lora else {
+            return Ok((y, None));
+        };
+        let low = product(&rows.drop(x, self.number)?, &lora.a.t()?)?;
+        let low = (low * lora.scale)?;
+        let y = (y + product(&low, &lora.b.t()?)?)?;
+        Ok((y, Some(low)))
+    }
+
+    /// The gradient of the input if it is `wanted`, and that of the adapter's matrices. `x` is only
+    /// asked for where there is an adapter.
+    fn backward(
+        &self,
+        gradient: &Tensor,
+        x: impl FnOnce() -> Result<Tensor>,
+        low: Option<&Tensor>,
+        rows: &Rows,
+        compute: Compute,
+        wanted: bool,
+    ) -> Result<(Option<Tensor>, Option<LoraGradient>)> {
+        let mut for_x = None;
+        if wanted {
+            for_x = Some(product(gradient, &self.weight.dense(compute)?)?); // [T, I]
+        }
+        let (Some(lora), Some(low)) = (self.lora, low) else {
+            return Ok((for_x, None));
+        };
+        let for_low = (product(gradient, &lora.b)? * lora.scale)?; // [T, R]
+        let for_b = product(&gradient.t()?, low)?; // [O, R]
+        let input = rows.drop(&x()?, self.number)?;
+        let for_a = product(&for_low.t()?, &input)?; // [R, I]
+        drop(input);
+        if let Some(so_far) = for_x {
+            // Dropout on the way back drops the same numbers.
+            let back = rows.drop(&product(&for_low, &lora.a)?, self.number)?;
+            for_x = Some((so_far + back)?);
+        }
+        let whole = |gradient: Tensor| gradient.to_dtype(DType::F32);
+        Ok((for_x, Some((whole(for_a)?, whole(for_b)?))))
+    }
+}
+
+impl Scene<'_> {
+    /// The rows asked for of `[T, width]`.
+    fn gather(&self, all: &Tensor) -> Result<Tensor> {
+        match self.chosen {
+            None => Ok(all.clone()),
+            Some((rows, _)) => all.index_select(rows, 0),
+        }
+    }
+
+    /// Rows asked for back in their places, zeros elsewhere.
+    fn spread(&self, some: Tensor) -> Result<Tensor> {
+        match self.chosen {
+            None => Ok(some),
+            Some((_, places)) => with_zeros(&some)?.index_select(places, 0),
+        }
+    }
+
+    fn head_normed(&self, raw: &Tensor, weight: &Tensor) -> Result<Tensor> {
+        let by_head = raw.reshape(((), self.configuration.head_size))?;
+        normed(&by_head, weight, self.configuration.norm_epsilon)?.reshape(raw.shape())
+    }
+
+    fn head_normed_backward(
+        &self,
+        raw: &Tensor,
+        gradient: &Tensor,
+        weight: &Tensor,
+    ) -> Result<Tensor> {
+        let size = self.configuration.head_size;
+        let by_head = raw.reshape(((), size))?;
+        let gradient = gradient.reshape(((), size))?;
+        normed_backward(&by_head, &gradient, weight, self.configuration.norm_epsilon)?
+            .reshape(raw.shape())
+    }
+
+    fn scale(&self) -> f32 {
+        1.0 / (self.configuration.head_size as f32).sqrt()
+    }
+
+    /// Rows of a group, `[B·n, heads·D] → [B, heads, n, D]`.
+    fn heads(&self, rows: &Tensor, places: &Tensor, batch: usize, heads: usize) -> Result<Tensor> {
+        let size = self.configuration.head_size;
+        rows.index_select(places, 0)?
+            .reshape((batch, (), heads, size))?
+            .transpose(1, 2)?
+            .contiguous()
+    }
+
+    /// Queries (or their gradients) of a group so that those who share keys stand together:
+    /// `[B, N_kv, N/N_kv·Q, D]`.
+    fn queries(&self, rows: &Tensor, places: &Tensor, group: &Group) -> Result<Tensor> {
+        let Configuration {
+            heads,
+            key_value_heads,
+            head_size,
+            ..
+        } = *self.configuration;
+        self.heads(rows, places, group.batch, heads)?.reshape((
+            group.batch,
+            key_value_heads,
+            (),
+            head_size,
+        ))
+    }
+
+    /// `[B, N_kv, N/N_kv·Q, D] → [B·Q, N·D]`.
+    fn query_rows(&self, by_head: &Tensor, group: &Group) -> Result<Tensor> {
+        let Configuration {
+            heads, head_size, ..
+        } = *self.configuration;
+        by_head
+            .reshape((group.batch, heads, group.queries, head_size))?
+            .transpose(1, 2)?
+            .reshape((group.batch * group.queries, heads * head_size))
+    }
+
+    /// The chances `[B, N_kv, N/N_kv·Q, K]` of a group.
+    fn chances(&self, queries: &Tensor, keys: &Tensor, group: &Group) -> Result<Tensor> {
+        let heads = self.configuration.heads;
+        let scores = product(queries, &keys.transpose(2, 3)?)?;
+        let shape = scores.shape().clone();
+        let scores = scores.reshape((group.batch, heads, group.queries, group.keys))?;
+        chances(&scores, &group.seen, self.scale())?.reshape(shape)
+    }
+
+    /// `queries [Q, N·D], keys, values [T, N_kv·D] → [Q, N·D]`.
+    fn attend(&self, queries: &Tensor, keys: &Tensor, values: &Tensor) -> Result<Tensor> {
+        let shared = self.configuration.key_value_heads;
+        let mut parts = Vec::with_capacity(self.packing.groups.len());
+        for group in &self.packing.groups {
+            let queries = self.queries(queries, &group.query_rows, group)?;
+            let keys = self.heads(keys, &group.key_rows, group.batch, shared)?;
+            let chances = self.chances(&queries, &keys, group)?;
+            let values = self.heads(values, &group.key_rows, group.batch, shared)?;
+            parts.push(self.query_rows(&product(&chances, &values)?, group)?);
+        }
+        Tensor::cat(&parts, 0)?.index_select(&self.packing.query_places, 0)
+    }
+
+    /// From the gradient of [`Scene::attend`] to those of queries, keys and values.
+    fn attend_backward(&self, kept: &Kept, gradient: &Tensor) -> Result<[Tensor; 3]> {
+        let Configuration {
+            key_value_heads: shared,
+            head_size,
+            ..
+        } = *self.configuration;
+        let gradient = with_zeros(gradient)?;
+        let mut for_queries = Vec::new();
+        // Of keys and of values: what is a sequence's own, and the sum over those who share.
+        let zeros = kept.keys.narrow(0, 0, 1)?.zeros_like()?;
+        let mut own = [vec![zeros.clone()], vec![zeros]];
+        let mut common: [Option<Tensor>; 2] = [None, None];
+        for group in &self.packing.groups {
+            let queries = self.queries(&kept.queries, &group.query_rows, group)?;
+            let keys = self.heads(&kept.keys, &group.key_rows, group.batch, shared)?;
+            let chances = self.chances(&queries, &keys, group)?;
+            let gradient = self.queries(&gradient, &group.gradient_rows, group)?;
+            let values = self.heads(&kept.values, &group.key_rows, group.batch, shared)?;
+            let for_chances = product(&gradient, &values.transpose(2, 3)?)?;
+            let for_values = product(&chances.transpose(2, 3)?, &gradient)?; // [B, N_kv, K, D]
+            drop((values, gradient));
+            let for_scores = chances_backward(&chances, &for_chances, self.scale())?;
+            drop((chances, for_chances));
+            for_queries.push(self.query_rows(&product(&for_scores, &keys)?, group)?);
+            let for_keys = product(&for_scores.transpose(2, 3)?, &queries)?; // [B, N_kv, K, D]
+            for (at, gradient) in [for_keys, for_values].into_iter().enumerate() {
+                let width = shared * head_size;
+                let rows = gradient.transpose(1, 2)?.contiguous()?; // [B, K, N_kv, D]
+                let rows = rows.reshape((group.batch, group.keys, width))?;
+                let behind = group.keys - group.prefix;
+                let alone = rows.narrow(1, group.prefix, behind)?.contiguous()?;
+                own[at].push(alone.reshape((group.batch * behind, width))?);
+                if group.prefix > 0 {
+                    let together = rows.narrow(1, 0, group.prefix)?;
+                    let sum = together.to_dtype(DType::F32)?.sum(0)?;
+                    common[at] = Some(match common[at].take() {
+                        Some(so_far) => (so_far + sum)?,
+                        None => sum,
+                    });
+                }
+            }
+        }
+        let for_queries = Tensor::cat(&for_queries, 0)?;
+        let for_queries = for_queries.index_select(&self.packing.query_places, 0)?;
+        let [for_keys, for_values] = own;
+        let [of_keys, of_values] = common;
+        Ok([
+            for_queries,
+            self.key_rows(&for_keys, of_keys)?,
+            self.key_rows(&for_values, of_values)?,
+        ])
+    }
+
+    /// Gradients of a group's keys in the order of rows, `[T, N_kv·D]`.
+    fn key_rows(&self, own: &[Tensor], common: Option<Tensor>) -> Result<Tensor> {
+        let rows = Tensor::cat(own, 0)?.index_select(&self.packing.key_places, 0)?;
+        let Some(common) = common else {
+            return Ok(rows);
+        };
+        let prefix = self.packing.prefix;
+        let first = rows.narrow(0, 0, prefix)?;
+        let first = (first.to_dtype(DType::F32)? + common)?.to_dtype(rows.dtype())?;
+        let rest = rows.narrow(0, prefix, rows.dim(0)? - prefix)?;
+        Tensor::cat(&[first, rest], 0)
+    }
+}
+
+impl Layer<'_> {
+    /// `x [T, H] → [Q, H]`, and if `keep`, what the way back needs.
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        scene: &Scene<'_>,
+        keep: bool,
+    ) -> Result<(Tensor, Option<Kept>)> {
+        let Configuration {
+            norm_epsilon,
+            head_size,
+            ..
+        } = *scene.configuration;
+        let (compute, modules) = (scene.compute, &self.modules);
+        let mut low: [Option<Tensor>; 7] = Default::default();
+        let turn =
+            |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, 1.0);
+
+        let normed_x = normed(x, &self.input_norm, norm_epsilon)?;
+        let chosen = scene.gather(&normed_x)?;
+        let (mut queries, low_query) = modules[QUERY].forward(&chosen, scene.asked, compute)?;
+        drop(chosen);
+        let (mut keys, low_key) = modules[KEY].forward(&normed_x, scene.every, compute)?;
+        let (values, low_value) = modules[VALUE].forward(&normed_x, scene.every, compute)?;
+        drop(normed_x);
+        (low[QUERY], low[KEY], low[VALUE]) = (low_query, low_key, low_value);
+        let mut raw = None;
+        if let Some((for_query, for_key)) = &self.head_norms {
+            raw = keep.then(|| (queries.clone(), keys.clone()));
+            queries = scene.head_normed(&queries, for_query)?;
+            keys = scene.head_normed(&keys, for_key)?;
+        }
+        let queries = turn(&queries, scene.asked)?;
+        let keys = turn(&keys, scene.every)?;
+        let attended = scene.attend(&queries, &keys, &values)?;
+        let (middle, low_output) = modules[OUTPUT].forward(&attended, scene.asked, compute)?;
+        low[OUTPUT] = low_output;
+        let middle = (middle + scene.gather(x)?)?;
+
+        let normed_middle = normed(&middle, &self.middle_norm, norm_epsilon)?;
+        let (gate, low_gate) = modules[GATE].forward(&normed_middle, scene.asked, compute)?;
+        let (up, low_up) = modules[UP].forward(&normed_middle, scene.asked, compute)?;
+        drop(normed_middle);
+        let (out, low_down) =
+            modules[DOWN].forward(&activated(&gate, &up)?, scene.asked, compute)?;
+        let out = (out + &middle)?;
+        (low[GATE], low[UP], low[DOWN]) = (low_gate, low_up, low_down);
+        let kept = keep.then_some(Kept {
+            raw,
+            queries,
+            keys,
+            values,
+            attended,
+            middle,
+            gate,
+            up,
+            low,
+        });
+        Ok((out, kept))
+    }
+
+    /// From the gradient of the output `[Q, H]` to that of the input `[T, H]`, which is only
+    /// computed if `wanted`; hands on the gradients of the layer's adapter by module.
+    pub(super) fn backward(
+        &self,
+        gradient: Tensor,
+        x: &Tensor,
+        kept: Kept,
+        scene: &Scene<'_>,
+        into: &mut [Option<LoraGradient>],
+        wanted: bool,
+    ) -> Result<Option<Tensor>> {
+        let Configuration {
+            norm_epsilon,
+            head_size,
+            ..
+        } = *scene.configuration;
+        let (compute, modules) = (scene.compute, &self.modules);
+
+        // Feed-forward block.
+        let (for_active, of_down) = modules[DOWN].backward(
+            &gradient,
+            || activated(&kept.gate, &kept.up),
+            kept.low[DOWN].as_ref(),
+            scene.asked,
+            compute,
+            true,
+        )?;
+        into[DOWN] = of_down;
+        let for_active = there(for_active)?;
+        let (for_gate, for_up) = activated_backward(&kept.gate, &kept.up, &for_active)?;
+        drop(for_active);
+        let mut for_normed = None;
+        for (at, incoming) in [(GATE, &for_gate), (UP, &for_up)] {
+            let (for_x, of_module) = modules[at].backward(
+                incoming,
+                || normed(&kept.middle, &self.middle_norm, norm_epsilon),
+                kept.low[at].as_ref(),
+                scene.asked,
+                compute,
+                true,
+            )?;
+            into[at] = of_module;
+            for_normed = Some(plus(for_normed, there(for_x)?)?);
+        }
+        drop((for_gate, for_up));
+        let for_normed = there(for_normed)?;
+        let through = normed_backward(&kept.middle, &for_normed, &self.middle_norm, norm_epsilon)?;
+        let for_middle = (gradient + through)?;
+
+        // Attention block.
+        let before = wanted || modules[QUERY..=VALUE].iter().any(|one| one.lora.is_some());
+        let (for_attended, of_output) = modules[OUTPUT].backward(
+            &for_middle,
+            || Ok(kept.attended.clone()),
+            kept.low[OUTPUT].as_ref(),
+            scene.asked,
+            compute,
+            before,
+        )?;
+        into[OUTPUT] = of_output;
+        let Some(for_attended) = for_attended else {
+            return Ok(None);
+        };
+        let [for_query, for_key, for_value] = scene.attend_backward(&kept, &for_attended)?;
+        drop(for_attended);
+        let back =
+            |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, -1.0);
+        let mut for_query = back(&for_query, scene.asked)?;
+        let mut for_key = back(&for_key, scene.every)?;
+        if let (Some((of_query, of_key)), Some((raw_query, raw_key))) =
+            (&self.head_norms, &kept.raw)
+        {
+            for_query = scene.head_normed_backward(raw_query, &for_query, of_query)?;
+            for_key = scene.head_normed_backward(raw_key, &for_key, of_key)?;
+        }
+        let normed_x = normed(x, &self.input_norm, norm_epsilon)?;
+        let (for_chosen, of_query) = modules[QUERY].backward(
+            &for_query,
+            || scene.gather(&normed_x),
+            kept.low[QUERY].as_ref(),
+            scene.asked,
+            compute,
+            wanted,
+        )?;
+        into[QUERY] = of_query;
+        let mut for_normed = for_chosen.map(|some| scene.spread(some)).transpose()?;
+        for (at, incoming) in [(KEY, &for_key), (VALUE, &for_value)] {
+            let (for_x, of_module) = modules[at].backward(
+                incoming,
+                || Ok(normed_x.clone()),
+                kept.low[at].as_ref(),
+                scene.every,
+                compute,
+                wanted,
+            )?;
+            into[at] = of_module;
+            if let Some(for_x) = for_x {
+                for_normed = Some(plus(for_normed, for_x)?);
+            }
+        }
+        let Some(for_normed) = for_normed else {
+            return Ok(None);
+        };
+        let through = normed_backward(x, &for_normed, &self.input_norm, norm_epsilon)?;
+        Ok(Some((scene.spread(for_middle)? + through)?))
+    }
+}
+
+fn plus(sum: Option<Tensor>, more: Tensor) -> Result<Tensor> {
+    match sum {
+        Some(sum) => sum + more,
+        None => Ok(more),
+    }
+}
+
+fn there(tensor: Option<Tensor>) -> Result<Tensor> {
+    match tensor {
+        Some(tensor) => Ok(tensor),
+        None => candle_core::bail!("a gradient that was asked for is not there"),
+    }
+}

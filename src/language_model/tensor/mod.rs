@@ -1,0 +1,24 @@
+//! The decoder on candle's tensors: on an NVIDIA GPU, or on the CPU in numbers that
+//! [`super::decoder`] does not know (half precision, quantised weights).
+//!
+//! Forward and backward are written by hand, as there, over the same [`super::layout`]: rows of all
+//! sequences side by side, a shared prefix once, of the last layer only the rows where something is
+//! asked. No gradient is computed of a frozen weight. A quantised matrix is made dense where it is
+//! used, and forgotten. Attention runs over groups of sequences of similar lengths (`packing`).
+//! What candle would do in many passes over memory is one kernel each (`operations`, `kernels.cu`),
+//! and each has a twin on the CPU that says what it must compute.
+
+#[cfg(feature = "cuda")]
+mod cuda;
+pub mod device;
+mod frozen;
+mod layer;
+mod model;
+mod operations;
+mod packing;
+mod pass;
+mod weights;
+
+pub use device::open;
+pub use model::TensorDecoder;
+pub use weights::TensorWeights;
