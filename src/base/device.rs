@@ -16,21 +16,30 @@ pub enum Device {
     Cuda(usize),
 }
 
-impl Device {
-    /// Reads a list such as `cuda:0,cuda:1`: as many stages run at once, one a device.
-    ///
-    /// # Errors
-    /// If a part is no device, or one is named twice.
-    pub fn list(text: &str) -> Result<Vec<Self>, String> {
+/// Devices that do stages at the same time, one each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Devices(pub Vec<Device>);
+
+impl Default for Devices {
+    fn default() -> Self {
+        Self(vec![Device::Cpu])
+    }
+}
+
+impl FromStr for Devices {
+    type Err = String;
+
+    /// Reads a list such as `cuda:0,cuda:1`.
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut all = Vec::new();
         for part in text.split(',') {
-            let device: Self = part.trim().parse()?;
+            let device: Device = part.trim().parse()?;
             if all.contains(&device) {
                 return Err(format!("`{device}` is named twice"));
             }
             all.push(device);
         }
-        Ok(all)
+        Ok(Self(all))
     }
 }
 
@@ -81,9 +90,9 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_people_write_them() {
-        assert_eq!(Device::list("cpu"), Ok(vec![Device::Cpu]));
-        let both = vec![Device::Cuda(1), Device::Cuda(0)];
-        assert_eq!(Device::list("cuda:1, cuda:0"), Ok(both));
+        assert_eq!("cpu".parse(), Ok(Devices::default()));
+        let both = Devices(vec![Device::Cuda(1), Device::Cuda(0)]);
+        assert_eq!("cuda:1, cuda:0".parse(), Ok(both));
         assert_eq!("cuda".parse(), Ok(Device::Cuda(0)));
         assert_eq!(Device::Cuda(3).to_string(), "cuda:3");
         for wrong in [
@@ -94,7 +103,7 @@ mod tests {
             "cuda:",
             "cuda:99999999999999999999",
         ] {
-            let error = Device::list(wrong).expect_err("no device");
+            let error = wrong.parse::<Devices>().expect_err("no device");
             assert!(error.contains('`'), "{error}");
         }
     }

@@ -13,7 +13,7 @@ pub mod nearest;
 pub mod random;
 
 pub use canonical::canonical_json;
-pub use device::Device;
+pub use device::{Device, Devices};
 pub use digest::{Digest, StageKey};
 pub use event::{Emitter, Event, EventKind, Lane, TemplateShape};
 pub use limits::Limits;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CliError;
+use crate::base::Devices;
 use crate::spec::Request;
 use crate::spec::files::missing_help;
 use crate::study::{Folders, Study};
@@ -61,6 +62,16 @@ impl Global {
             results: self.results.clone(),
         }
     }
+}
+
+/// Where stages of the accelerator lane compute.
+#[derive(Debug, Args)]
+pub(super) struct DeviceArgument {
+    /// Where stages of the accelerator lane compute: `cpu`, `cuda:0`, or several such as
+    /// `cuda:0,cuda:1`, each of which does a stage at a time [default: what the experiment says,
+    /// else cpu].
+    #[arg(long, value_name = "DEVICES", env = "RUNNER_DEVICE")]
+    pub(super) device: Option<Devices>,
 }
 
 /// Which experiment, and how it is changed.

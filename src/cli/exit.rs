@@ -80,7 +80,9 @@ impl CliError {
                 StudyError::Load(LoadError::Invalid(_))
                 | StudyError::Spec(_)
                 | StudyError::Plan(PlanError::Unreadable { .. }) => Exit::Invalid,
-                StudyError::Load(LoadError::Unreadable { .. }) => Exit::Usage,
+                StudyError::Load(LoadError::Unreadable { .. }) | StudyError::Device(_) => {
+                    Exit::Usage
+                }
                 StudyError::Store(_)
                 | StudyError::Plan(PlanError::Store(_))
                 | StudyError::Report(_)

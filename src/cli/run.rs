@@ -5,7 +5,7 @@ use std::io;
 use clap::Args;
 use serde_json::json;
 
-use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::arguments::{DeviceArgument, ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output, serve};
 use crate::base::clock;
 use crate::reporter::{Journal, JournalFile, JsonLines, Lines, Progress, Reporter, Reporters};
@@ -24,6 +24,8 @@ use crate::study::{Study, collect, publish, shown};
 pub(super) struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// How many threads the CPU lane may use [default: all].
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -60,6 +62,7 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     }
     let mut study = arguments.experiment.open(global)?;
     study.worker = super::worker::command();
+    study.choose_devices(arguments.device.device.clone())?;
     let writes_results = !study.experiment.pipeline.results.metrics.is_empty();
     if writes_results {
         check_writable(&study)?;

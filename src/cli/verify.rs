@@ -9,7 +9,7 @@ use clap::Args;
 use petgraph::graph::NodeIndex;
 use serde_json::json;
 
-use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::arguments::{DeviceArgument, ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output};
 use crate::base::clock;
 use crate::base::limits::duration;
@@ -29,6 +29,8 @@ use crate::study::verify::{Verdict, Verified, verify};
 pub(super) struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// Stages, as `runner plan --all` shows them, or templates with a single stage [default: all
     /// that are fresh].
     #[arg(value_name = "STAGE")]
@@ -51,6 +53,7 @@ fn time(text: &str) -> Result<Duration, String> {
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
     let mut study = arguments.experiment.open(global)?;
     study.worker = super::worker::command();
+    study.choose_devices(arguments.device.device.clone())?;
     let plan = study.plan()?;
     let nodes: Vec<NodeIndex> = if arguments.stages.is_empty() {
         let fresh = |node: &NodeIndex| {

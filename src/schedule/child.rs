@@ -113,6 +113,7 @@ fn answer(
     let mut context = StageContext::new(request.inputs, request.outputs, request.scratch, emitter)
         .with_log(request.log)
         .with_threads(request.threads)
+        .with_device(request.device)
         .with_cancellation(stop)
         .with_keep(keep);
     if let Some(partial) = request.partial {

@@ -1,5 +1,5 @@
-//! Stages waiting for the accelerator: those with the backbone that is loaded go first, since
-//! loading one takes minutes; among them the longest remaining path does.
+//! Stages waiting for a device: those with the backbone that it has loaded go first, since loading
+//! one takes minutes; among them the longest remaining path does.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -10,7 +10,8 @@ use crate::base::Digest;
 #[derive(Debug, Default)]
 pub(super) struct DeviceQueue {
     waiting: BTreeMap<Option<Digest>, BinaryHeap<Waiting>>,
-    loaded: Option<Digest>,
+    /// What each device has.
+    loaded: BTreeMap<usize, Digest>,
 }
 
 impl DeviceQueue {
@@ -22,11 +23,11 @@ impl DeviceQueue {
         self.waiting.is_empty()
     }
 
-    /// The stage that goes next.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
-        let same = self.waiting.contains_key(&self.loaded) && self.loaded.is_some();
-        let backbone = if same {
-            self.loaded
+    /// The stage that goes next on a device.
+    pub(super) fn pop(&mut self, device: usize) -> Option<Waiting> {
+        let loaded = self.loaded.get(&device).copied();
+        let backbone = if loaded.is_some() && self.waiting.contains_key(&loaded) {
+            loaded
         } else {
             let firsts = self.waiting.iter();
             let firsts = firsts.filter_map(|(backbone, heap)| Some((heap.peek()?, *backbone)));
@@ -38,7 +39,9 @@ impl DeviceQueue {
             self.waiting.remove(&backbone);
         }
         // What needs no backbone unloads none.
-        self.loaded = backbone.or(self.loaded);
+        if let Some(backbone) = backbone {
+            self.loaded.insert(device, backbone);
+        }
         next
     }
 }
@@ -62,8 +65,15 @@ mod tests {
             let node = NodeIndex::new(node);
             queue.push(Waiting { rank, node }, backbone);
         }
-        let order: Vec<usize> = std::iter::from_fn(|| Some(queue.pop()?.node.index())).collect();
+        let order: Vec<usize> = std::iter::from_fn(|| Some(queue.pop(0)?.node.index())).collect();
         assert_eq!(order, [1, 3, 4, 2, 0]);
         assert!(queue.is_empty());
+        // Two devices keep to one backbone each, as long as there is work for it.
+        for (node, rank, backbone) in [(0, 5.0, one), (1, 9.0, two), (2, 4.0, one), (3, 2.0, two)] {
+            let node = NodeIndex::new(node);
+            queue.push(Waiting { rank, node }, backbone);
+        }
+        let order = [1, 2, 1, 2].map(|device| queue.pop(device).map(|one| one.node.index()));
+        assert_eq!(order, [Some(1), Some(0), Some(3), Some(2)]);
     }
 }

@@ -14,13 +14,13 @@ use super::crew::{Crew, Hand};
 use super::device_queue::DeviceQueue;
 use super::forecast::Forecast;
 use super::interrupt::Interrupt;
-use super::process::{Device, WorkerCommand};
+use super::process::{DeviceProcess, WorkerCommand};
 use super::shape;
 use super::tries::Tries;
 use super::work::{Failed, Outcome};
 use crate::artifact::Store;
 use crate::artifact::latest::{Appender, LatestRecord};
-use crate::base::{EventKind, Lane, StageKey, clock};
+use crate::base::{Device, EventKind, Lane, StageKey, clock};
 use crate::graph::StageGraph;
 use crate::plan::Plan;
 use crate::stage::Failure;
@@ -39,6 +39,51 @@ pub struct Options {
     /// How to start the process that does the stages of the accelerator lane; without one they
     /// are done here.
     pub worker: Option<WorkerCommand>,
+    /// Where stages of the accelerator lane compute, one at a time on each.
+    pub devices: Vec<Device>,
+}
+
+/// A device with its process.
+pub(super) struct DeviceLane {
+    device: Device,
+    /// None where stages are done in this process.
+    pub(super) process: Option<Arc<DeviceProcess>>,
+    pub(super) busy: bool,
+}
+
+impl DeviceLane {
+    pub(super) fn new(device: Device, options: &Options) -> Self {
+        let start = |command| Arc::new(DeviceProcess::new(command, &options.logs, device));
+        Self {
+            device,
+            process: options.worker.clone().map(start),
+            busy: false,
+        }
+    }
+
+    /// The name of the lock that runners on one store share.
+    pub(super) fn lock(&self) -> String {
+        match self.device {
+            Device::Cpu => "accelerator-0".to_owned(),
+            Device::Cuda(ordinal) => format!("accelerator-cuda-{ordinal}"),
+        }
+    }
+
+    /// Where a stage of a lane computes.
+    pub(super) fn device_for(&self, lane: Lane) -> Device {
+        match lane {
+            Lane::Cpu => Device::Cpu,
+            Lane::Accelerator => self.device,
+        }
+    }
+
+    /// Threads for a stage: where the accelerator is the processor, a stage has all of it.
+    pub(super) fn threads(&self, own: usize, jobs: usize) -> usize {
+        match self.device {
+            Device::Cpu => own.max(jobs),
+            Device::Cuda(_) => own,
+        }
+    }
 }
 
 /// Where a stage stands.
@@ -91,6 +136,8 @@ pub(super) enum Message {
 pub(super) struct Running {
     pub(super) key: StageKey,
     pub(super) threads: usize,
+    /// Which of the devices it has.
+    pub(super) device: Option<usize>,
     pub(super) hand: Hand,
     /// Asks it to stop.
     pub(super) stop: Arc<AtomicBool>,
@@ -157,8 +204,8 @@ pub(super) struct Dispatcher<'r, 'g> {
     pub(super) ready: Vec<NodeIndex>,
     pub(super) cpu: BinaryHeap<Waiting>,
     pub(super) accelerator: DeviceQueue,
-    /// The process of the accelerator lane.
-    pub(super) device: Option<Arc<Device>>,
+    /// The devices of the accelerator lane; one at least.
+    pub(super) devices: Vec<DeviceLane>,
     pub(super) tries: Tries,
     /// Stages that another runner is making.
     pub(super) elsewhere: Vec<NodeIndex>,
@@ -166,7 +213,6 @@ pub(super) struct Dispatcher<'r, 'g> {
     pub(super) look_at: Option<(Instant, Duration)>,
     pub(super) crew: Crew,
     pub(super) free_threads: usize,
-    pub(super) accelerator_busy: bool,
     pub(super) running: BTreeMap<NodeIndex, Running>,
     /// Keys that stages of this run are making, with the stages that turned out to have the same
     /// key and wait for it.
@@ -220,16 +266,21 @@ pub fn run<'g>(
         ready: Vec::new(),
         cpu: BinaryHeap::new(),
         accelerator: DeviceQueue::default(),
-        device: options
-            .worker
-            .clone()
-            .map(|command| Arc::new(Device::new(command, &options.logs))),
+        devices: {
+            let named = options.devices.iter().copied();
+            let lanes = named.map(|device| DeviceLane::new(device, options));
+            let lanes: Vec<DeviceLane> = lanes.collect();
+            if lanes.is_empty() {
+                vec![DeviceLane::new(Device::Cpu, options)]
+            } else {
+                lanes
+            }
+        },
         tries: Tries::default(),
         elsewhere: Vec::new(),
         look_at: None,
         crew: Crew::default(),
         free_threads: options.jobs.max(1),
-        accelerator_busy: false,
         running: BTreeMap::new(),
         twins: BTreeMap::new(),
         latest: Appender::new(store.latest_path(&options.experiment)),
@@ -358,9 +409,9 @@ impl Dispatcher<'_, '_> {
                 let Some(running) = self.running.remove(&node) else {
                     return;
                 };
-                match self.graph.graph[node].lane {
-                    Lane::Cpu => self.free_threads += running.threads,
-                    Lane::Accelerator => self.accelerator_busy = false,
+                match running.device {
+                    None => self.free_threads += running.threads,
+                    Some(device) => self.devices[device].busy = false,
                 }
                 self.crew.give_back(running.hand);
                 let outcome = match (outcome, running.given_up) {

@@ -12,7 +12,7 @@ use super::tries::Chosen;
 use super::work::{Failed, Hear, Outcome, Work, WorkInput, panic_message, work};
 use crate::artifact::latest::LatestRecord;
 use crate::artifact::{StageLock, Store};
-use crate::base::{Digest, Emitter, EventKind, Lane, StageKey, clock};
+use crate::base::{Device, Digest, Emitter, EventKind, Lane, StageKey, clock};
 use crate::graph::{SourceReference, StageGraph};
 use crate::plan::Plan;
 use crate::stage::InputArtifact;
@@ -135,28 +135,39 @@ impl Dispatcher<'_, '_> {
                 break;
             }
             self.cpu.pop();
-            self.launch(node, threads, Vec::new());
+            self.launch(node, threads, None, Vec::new());
         }
-        while !self.accelerator_busy
-            && !self.stopping
-            && let Some(Waiting { node, .. }) = self.accelerator.pop()
-        {
-            // One runner at a time on the device, also among runners that share a store.
-            match self.store.try_lock_lane("accelerator-0") {
-                Ok(Some(lane)) => {
-                    // Where the accelerator is the processor, one stage at a time has all of it.
-                    let jobs = self.options.jobs.max(1);
-                    let threads = self.graph.graph[node].threads.max(jobs);
-                    self.launch(node, threads, vec![lane]);
-                }
-                Ok(None) => {
-                    self.wait_elsewhere(node);
-                    // It is the same for all the others.
-                    while let Some(Waiting { node, .. }) = self.accelerator.pop() {
-                        self.elsewhere.push(node);
+        let mut held_elsewhere = false;
+        for device in 0..self.devices.len() {
+            while !self.devices[device].busy && !self.stopping && !self.accelerator.is_empty() {
+                // One runner at a time on a device, also among runners that share a store.
+                match self.store.try_lock_lane(&self.devices[device].lock()) {
+                    Ok(Some(lane)) => {
+                        let Some(Waiting { node, .. }) = self.accelerator.pop(device) else {
+                            break;
+                        };
+                        let own = self.graph.graph[node].threads;
+                        let jobs = self.options.jobs.max(1);
+                        let threads = self.devices[device].threads(own, jobs);
+                        self.launch(node, threads, Some(device), vec![lane]);
+                    }
+                    Ok(None) => {
+                        held_elsewhere = true;
+                        break;
+                    }
+                    Err(error) => {
+                        let Some(Waiting { node, .. }) = self.accelerator.pop(device) else {
+                            break;
+                        };
+                        self.failed(node, error.to_string(), None);
                     }
                 }
-                Err(error) => self.failed(node, error.to_string(), None),
+            }
+        }
+        if held_elsewhere && !self.devices.iter().any(|device| device.busy) {
+            // Nothing here will end and let us look again.
+            while let Some(Waiting { node, .. }) = self.accelerator.pop(0) {
+                self.wait_elsewhere(node);
             }
         }
     }
@@ -168,7 +179,13 @@ impl Dispatcher<'_, '_> {
         self.elsewhere.push(node);
     }
 
-    fn launch(&mut self, node: NodeIndex, threads: usize, mut locks: Vec<StageLock>) {
+    fn launch(
+        &mut self,
+        node: NodeIndex,
+        threads: usize,
+        device: Option<usize>,
+        mut locks: Vec<StageLock>,
+    ) {
         let Some(key) = self.plan.keys.key(node) else {
             self.failed(node, NEVER_MADE.to_owned(), None);
             return;
@@ -204,7 +221,8 @@ impl Dispatcher<'_, '_> {
         let stop = Arc::new(AtomicBool::new(false));
         let chosen = self.chosen(node);
         let lighter = chosen.lighter;
-        let Some(work_item) = self.work(node, key, threads, (chosen, Arc::clone(&stop)), locks)
+        let place = (threads, device);
+        let Some(work_item) = self.work(node, key, place, (chosen, Arc::clone(&stop)), locks)
         else {
             self.failed(node, NEVER_MADE.to_owned(), None);
             return;
@@ -231,9 +249,9 @@ impl Dispatcher<'_, '_> {
             stage: stage.id.clone(),
             lane: stage.lane,
         });
-        match stage.lane {
-            Lane::Cpu => self.free_threads -= threads,
-            Lane::Accelerator => self.accelerator_busy = true,
+        match device {
+            None => self.free_threads -= threads,
+            Some(device) => self.devices[device].busy = true,
         }
         self.states[node.index()] = NodeState::Running;
         self.twins.insert(key, Vec::new());
@@ -241,6 +259,7 @@ impl Dispatcher<'_, '_> {
         let running = Running {
             key,
             threads,
+            device,
             hand,
             stop,
             started: now,
@@ -255,7 +274,7 @@ impl Dispatcher<'_, '_> {
         &self,
         node: NodeIndex,
         key: StageKey,
-        threads: usize,
+        (threads, device): (usize, Option<usize>),
         (chosen, stop): (Chosen, Arc<AtomicBool>),
         locks: Vec<StageLock>,
     ) -> Option<Work> {
@@ -266,7 +285,8 @@ impl Dispatcher<'_, '_> {
         let hear: Hear = Arc::new(move |kind| {
             let _ = sender.send(Message::Event { node, kind });
         });
-        let in_process = stage.lane == Lane::Cpu || stage.kind.has_own_process();
+        let device = device.and_then(|device| self.devices.get(device));
+        let process = device.and_then(|device| device.process.clone());
         Some(Work {
             id: stage.id.clone(),
             key,
@@ -278,7 +298,8 @@ impl Dispatcher<'_, '_> {
             partial: Some(self.store.partial_folder(key)),
             threads,
             memory: stage.limits.memory,
-            device: self.device.clone().filter(|_| !in_process),
+            device: device.map_or(Device::Cpu, |device| device.device_for(stage.lane)),
+            process: process.filter(|_| !stage.kind.has_own_process()),
             notes: chosen.notes,
             emitter: Emitter::new(&stage.id, Arc::clone(&hear)),
             hear,

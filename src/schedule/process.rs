@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::wire::{Answer, Order, Request};
-use crate::base::{EventKind, clock};
+use crate::base::{Device, EventKind, clock};
 use crate::stage::{Failure, StageError};
 
 /// How to start a worker: a program that calls [`super::serve`].
@@ -40,7 +40,7 @@ const LAST_LINES: usize = 6;
 
 /// The process of one device, if it runs.
 #[derive(Debug)]
-pub(super) struct Device {
+pub(super) struct DeviceProcess {
     command: WorkerCommand,
     /// Where what it prints goes.
     printed: PathBuf,
@@ -55,11 +55,13 @@ struct Process {
     answers: Receiver<Answer>,
 }
 
-impl Device {
-    pub(super) fn new(command: WorkerCommand, logs: &Path) -> Self {
+impl DeviceProcess {
+    pub(super) fn new(command: WorkerCommand, logs: &Path, device: Device) -> Self {
+        let own = std::process::id();
+        let device = device.to_string().replace(':', "-");
         Self {
             command,
-            printed: logs.join(format!("worker-{}.txt", std::process::id())),
+            printed: logs.join(format!("worker-{own}-{device}.txt")),
             process: Mutex::default(),
         }
     }
@@ -174,7 +176,7 @@ impl Device {
     }
 }
 
-impl Drop for Device {
+impl Drop for DeviceProcess {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.printed);
     }

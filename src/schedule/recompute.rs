@@ -9,9 +9,9 @@ use std::sync::mpsc::channel;
 use petgraph::graph::NodeIndex;
 
 use super::crew::Crew;
+use super::dispatcher::DeviceLane;
 use super::dispatcher::Options;
 use super::launch::inputs_of;
-use super::process::Device;
 use super::work::{Hear, Work, lost_inputs, perform};
 use crate::artifact::{Scratch, StageLock, Store};
 use crate::base::{Emitter, Lane};
@@ -35,7 +35,7 @@ pub struct Recomputer<'r> {
     plan: &'r Plan<'r>,
     store: &'r Arc<Store>,
     options: &'r Options,
-    device: Option<Arc<Device>>,
+    device: DeviceLane,
     /// Held once a stage needs the device.
     lane: Option<StageLock>,
     crew: Crew,
@@ -60,8 +60,8 @@ impl<'r> Recomputer<'r> {
         stop: Arc<AtomicBool>,
         hear: Hear,
     ) -> Self {
-        let device = options.worker.clone();
-        let device = device.map(|command| Arc::new(Device::new(command, &options.logs)));
+        let device = options.devices.first().copied().unwrap_or_default();
+        let device = DeviceLane::new(device, options);
         Self {
             graph,
             plan,
@@ -90,7 +90,7 @@ impl<'r> Recomputer<'r> {
         };
         let on_device = stage.lane == Lane::Accelerator;
         if on_device && self.lane.is_none() {
-            let lane = self.store.try_lock_lane("accelerator-0");
+            let lane = self.store.try_lock_lane(&self.device.lock());
             self.lane = lane.map_err(StageError::other)?;
             if self.lane.is_none() {
                 return Err(StageError::input("another runner is using the accelerator")
@@ -113,7 +113,8 @@ impl<'r> Recomputer<'r> {
             partial: None,
             threads,
             memory: stage.limits.memory,
-            device: self.device.clone().filter(|_| !in_process),
+            device: self.device.device_for(stage.lane),
+            process: self.device.process.clone().filter(|_| !in_process),
             notes: BTreeMap::new(),
             emitter: Emitter::new(&stage.id, Arc::clone(&self.hear)),
             hear: Arc::clone(&self.hear),

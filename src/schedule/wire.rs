@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::base::EventKind;
+use crate::base::{Device, EventKind};
 use crate::stage::{Failure, InputArtifact};
 
 /// From the runner.
@@ -31,6 +31,7 @@ pub(super) struct Request {
     pub(super) partial: Option<PathBuf>,
     pub(super) log: PathBuf,
     pub(super) threads: usize,
+    pub(super) device: Device,
     /// Bytes that the process may take.
     pub(super) memory: Option<u64>,
 }

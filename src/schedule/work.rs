@@ -11,12 +11,12 @@ use std::sync::atomic::AtomicBool;
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
-use super::process::Device;
+use super::process::DeviceProcess;
 use super::wire::Request;
 use crate::artifact::files::Seen;
 use crate::artifact::manifest::{KeyMaterial, Manifest};
 use crate::artifact::{ArtifactState, StageLock, Store, store};
-use crate::base::{Emitter, EventKind, StageKey, clock};
+use crate::base::{Device, Emitter, EventKind, StageKey, clock};
 use crate::stage::{
     ErasedStage, Failure, InputArtifact, OutputDeclaration, StageContext, StageError,
 };
@@ -46,8 +46,10 @@ pub(super) struct Work {
     pub(super) threads: usize,
     /// Bytes that process may take.
     pub(super) memory: Option<u64>,
+    /// Where it computes.
+    pub(super) device: Device,
     /// The process that does the work; without one it is done here.
-    pub(super) device: Option<Arc<Device>>,
+    pub(super) process: Option<Arc<DeviceProcess>>,
     /// How it came to be done this way, for its manifest.
     pub(super) notes: BTreeMap<String, String>,
     pub(super) emitter: Emitter,
@@ -160,8 +162,8 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
             .push(input.artifact.clone());
     }
     let started = clock::now();
-    match &work.device {
-        Some(device) => {
+    match &work.process {
+        Some(process) => {
             let request = Request {
                 id: work.id.clone(),
                 kind: work.kind.name().to_owned(),
@@ -172,15 +174,17 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
                 partial: work.partial.clone(),
                 log: work.log.clone(),
                 threads: work.threads,
+                device: work.device,
                 memory: work.memory,
             };
-            device.run(request, work.hear.as_ref(), &work.stop)?;
+            process.run(request, work.hear.as_ref(), &work.stop)?;
         }
         None => {
             let folder = scratch.to_owned();
             let mut context = StageContext::new(inputs, outputs, folder, work.emitter.clone())
                 .with_log(work.log.clone())
                 .with_threads(work.threads)
+                .with_device(work.device)
                 .with_cancellation(Arc::clone(&work.stop));
             if let Some(partial) = &work.partial {
                 context = context.with_partial(partial.clone());

@@ -13,12 +13,13 @@ use super::pipeline::{self, Pipeline};
 use super::report::{self, Part};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{backbone, data, expand, fidelity, files, text_encoder};
+use super::{backbone, data, device, expand, fidelity, files, text_encoder};
+use crate::base::Devices;
 use crate::base::nearest::suggestion;
 use crate::statistics::Claims;
 
 /// The keys of an experiment file.
-pub const KEYS: [&str; 12] = [
+pub const KEYS: [&str; 13] = [
     "experiment",
     "description",
     "pipeline",
@@ -31,6 +32,7 @@ pub const KEYS: [&str; 12] = [
     "variables",
     "report",
     "limits",
+    "device",
 ];
 
 /// Names that the program knows and the files may use.
@@ -87,6 +89,8 @@ pub struct Experiment {
     pub claims: Claims,
     /// How often stages are tried and how long they may take, by kind or template.
     pub limits: Vec<NamedLimits>,
+    /// Where stages of the accelerator lane compute, if it is said.
+    pub devices: Option<Devices>,
     /// The pipeline.
     pub pipeline: Pipeline,
     /// Methods of the grid that the pipeline has no stages for.
@@ -209,6 +213,7 @@ impl Experiment {
             figures: report.figures,
             claims: report.claims,
             limits: limits::by_name(root.get("limits"), &mut diagnostics),
+            devices: device::decode(root.get("device"), &mut diagnostics),
             pipeline,
             unbuilt: Vec::new(),
             sources,

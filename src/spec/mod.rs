@@ -7,6 +7,7 @@ pub mod axis;
 pub mod backbone;
 mod check;
 pub mod data;
+mod device;
 pub mod expand;
 pub mod experiment;
 pub mod fidelity;

@@ -4,7 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
-use super::{backbone, data, fidelity, limits, pipeline as pipeline_file, report, text_encoder};
+use super::{
+    backbone, data, device, fidelity, limits, pipeline as pipeline_file, report, text_encoder,
+};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -37,6 +39,7 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
             "type": "object", "additionalProperties": limits::schema(),
             "description": "Retries, timeout and heartbeat by stage kind or stage of the pipeline.",
         }),
+        "device" => device::schema(),
         _ => report::schema(vocabulary),
     };
     let properties: Map<String, Value> = KEYS

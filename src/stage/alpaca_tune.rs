@@ -90,7 +90,7 @@ impl StageKind for AlpacaTune {
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let params = &params.0;
         let (options, lora) = params.read()?;
-        let loaded = Loaded::open(context)?;
+        let loaded = Loaded::open(context, params.precision)?;
         let template = template(context)?;
         let start = adapter_input(context)
             .map(|input| loaded.adapter(input))

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::program_log::ProgramLog;
 use super::{Arity, InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
-use crate::base::Lane;
+use crate::base::{Device, Lane};
 
 /// Parameters of [`Command`].
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +32,9 @@ pub struct Params {
     #[serde(default = "default_threads")]
     pub threads: usize,
     /// Environment variables to set. Only these, and `PATH`, `HOME`, `LANG`, `TMPDIR`,
-    /// `VIRTUAL_ENV`, `LD_LIBRARY_PATH` and `CUDA_VISIBLE_DEVICES` of the caller, are passed on.
+    /// `VIRTUAL_ENV`, `LD_LIBRARY_PATH` and `CUDA_VISIBLE_DEVICES` of the caller, are passed on;
+    /// beside these `RUNNER_THREADS` and `RUNNER_DEVICE` say what it may use. On `cuda:1` it sees
+    /// that card alone.
     #[serde(default, deserialize_with = "texts_by_name")]
     #[schemars(with = "BTreeMap<String, Text>")]
     pub environment: BTreeMap<String, String>,
@@ -97,8 +99,11 @@ const PASSED_ON: [&str; 7] = [
     "TMPDIR",
     "VIRTUAL_ENV",
     "LD_LIBRARY_PATH",
-    "CUDA_VISIBLE_DEVICES",
+    VISIBLE_CARDS,
 ];
+
+/// Which cards a program sees.
+const VISIBLE_CARDS: &str = "CUDA_VISIBLE_DEVICES";
 
 /// Runs a program with declared inputs and outputs, in a scratch folder.
 pub struct Command;
@@ -187,6 +192,7 @@ impl StageKind for Command {
             )
             .envs(&params.environment)
             .env("RUNNER_THREADS", context.threads().to_string())
+            .envs(device_variables(context.device()))
             .stdin(Stdio::null())
             .stdout(printed)
             .stderr(both)
@@ -211,6 +217,22 @@ impl StageKind for Command {
         let message = log.without_secrets(&format!("`{program}` {how}"));
         Err(StageError::input(message + &log.end()))
     }
+}
+
+/// What tells a program of the accelerator lane which device is its own: it sees that card alone.
+fn device_variables(device: Device) -> Vec<(&'static str, String)> {
+    let mut variables = vec![("RUNNER_DEVICE", device.to_string())];
+    if let Device::Cuda(ordinal) = device {
+        // The caller may see some of the machine's cards only, in an order of its own.
+        let visible = std::env::var(VISIBLE_CARDS).unwrap_or_default();
+        let card = visible.split(',').map(str::trim).nth(ordinal);
+        let card = card.filter(|card| !card.is_empty());
+        variables.push((
+            VISIBLE_CARDS,
+            card.map_or_else(|| ordinal.to_string(), str::to_owned),
+        ));
+    }
+    variables
 }
 
 /// Lets the system end a program whose runner was killed; its own children end when they print.

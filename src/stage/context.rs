@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::StageError;
-use crate::base::{Digest, Emitter};
+use crate::base::{Device, Digest, Emitter};
 
 /// An artifact handed to a stage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub struct StageContext {
     partial: Option<PathBuf>,
     log: PathBuf,
     threads: usize,
+    device: Device,
     emitter: Emitter,
     cancelled: Arc<AtomicBool>,
     keep: Option<Arc<Keep>>,
@@ -92,6 +93,7 @@ impl StageContext {
             partial: None,
             log,
             threads: 1,
+            device: Device::Cpu,
             emitter,
             cancelled: Arc::default(),
             keep: None,
@@ -116,6 +118,13 @@ impl StageContext {
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets where the stage computes.
+    #[must_use]
+    pub fn with_device(mut self, device: Device) -> Self {
+        self.device = device;
         self
     }
 
@@ -205,6 +214,12 @@ impl StageContext {
     #[must_use]
     pub fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// Where the stage computes; the processor, on the CPU lane.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// The stage's voice.

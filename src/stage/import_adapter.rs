@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::language_model::Loaded;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
+use crate::language_model::Precision;
 
 /// Takes an adapter made elsewhere.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl StageKind for ImportAdapter {
     }
 
     fn run(_params: &Params, context: &StageContext) -> Result<(), StageError> {
-        let loaded = Loaded::open(context)?;
+        let loaded = Loaded::open(context, Precision::default())?;
         let input = context.input("adapter")?;
         let adapter = loaded.adapter(input)?;
         let folder = context.output("adapter")?;

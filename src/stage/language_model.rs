@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{InputArtifact, StageContext, StageError};
-use crate::base::{Digest, bounded};
+use crate::base::{Device, Digest, bounded};
 use crate::language_model::decoder::{Decoder, Trainable, Weights};
 use crate::language_model::{
-    Adapter, Backbone, Configuration, LanguageModelError, LoraOptions, Parameters, Tokenizer,
+    Adapter, Backbone, Configuration, LanguageModel, LanguageModelError, LoraOptions, Parameters,
+    Precision, TensorDecoder, TensorWeights, Tokenizer, tensor,
 };
 use crate::model_files::{HubCache, HubModel, ModelFileError};
 use crate::prompt::{PromptError, PromptTemplate};
@@ -60,59 +61,98 @@ pub(super) struct Reference {
 pub(super) struct Loaded {
     pub(super) configuration: Configuration,
     pub(super) tokenizer: Tokenizer,
-    pub(super) weights: Arc<Weights>,
+    weights: Held,
     /// Of all its tensors.
     pub(super) digest: Digest,
     /// What adapters call it: `owner/name`, or a folder's name.
     pub(super) name: String,
 }
 
+/// A backbone's weights, where they are computed with.
+enum Held {
+    /// On the processor, in `f32`.
+    Plain(Arc<Weights>),
+    /// On a card, or in numbers of another precision.
+    Tensors(Arc<TensorWeights>),
+}
+
 impl Loaded {
-    /// Reads the input `backbone`.
+    /// Reads the input `backbone`, to compute on the stage's device.
     ///
     /// A process that does many stages reads a backbone once: the runner compares the bytes with
     /// the input's digest before each of them, so what was read from these bytes is still right.
-    pub(super) fn open(context: &StageContext) -> Result<Arc<Self>, StageError> {
+    pub(super) fn open(
+        context: &StageContext,
+        precision: Precision,
+    ) -> Result<Arc<Self>, StageError> {
         let input = context.input("backbone")?;
+        let device = context.device();
+        let read = || Self::read(input, device, precision);
         match context.keep() {
-            Some(keep) => keep.get_or_make(input.digest, || Self::read(input)),
-            None => Self::read(input).map(Arc::new),
+            Some(keep) => {
+                let what = format!("{} {device} {precision:?}", input.digest.hex());
+                keep.get_or_make(Digest::of_bytes(what.as_bytes()), read)
+            }
+            None => read().map(Arc::new),
         }
     }
 
-    fn read(input: &InputArtifact) -> Result<Self, StageError> {
+    fn read(
+        input: &InputArtifact,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Self, StageError> {
+        // A card that cannot be had should be known before gigabytes are read.
+        let opened = tensor::open(device)?;
         let (folder, name) = locate(input)?;
         let backbone = Backbone::open(&folder)?;
         let digest = backbone.weights.digest()?;
-        let tensors = backbone.weights.all_f32()?;
-        let weights = Weights::new(&backbone.configuration, tensors)?;
+        let configuration = backbone.configuration;
+        let weights = if device == Device::Cpu && precision.is_default() {
+            let tensors = backbone.weights.all_f32()?;
+            Held::Plain(Arc::new(Weights::new(&configuration, tensors)?))
+        } else {
+            let files = &backbone.weights;
+            let weights = TensorWeights::read(&configuration, files, &opened, precision)?;
+            Held::Tensors(Arc::new(weights))
+        };
         Ok(Self {
-            configuration: backbone.configuration,
+            configuration,
             tokenizer: backbone.tokenizer,
-            weights: Arc::new(weights),
+            weights,
             digest,
             name,
         })
     }
 
-    /// A model on these weights.
-    pub(super) fn model(&self, trainable: Trainable) -> Result<Decoder, StageError> {
-        Ok(Decoder::new(
-            self.configuration.clone(),
-            Arc::clone(&self.weights),
-            trainable,
-        )?)
+    /// The model with an adapter that can be trained, or bare.
+    pub(super) fn model(
+        &self,
+        adapter: Option<(LoraOptions, Parameters)>,
+    ) -> Result<Box<dyn LanguageModel>, StageError> {
+        let configuration = self.configuration.clone();
+        Ok(match &self.weights {
+            Held::Plain(weights) => {
+                let trainable = match adapter {
+                    None => Trainable::Nothing,
+                    Some((options, values)) => Trainable::Adapter { options, values },
+                };
+                Box::new(Decoder::new(configuration, Arc::clone(weights), trainable)?)
+            }
+            Held::Tensors(weights) => Box::new(TensorDecoder::new(
+                configuration,
+                Arc::clone(weights),
+                adapter,
+            )?),
+        })
     }
 
-    /// The model with an adapter, or bare.
-    pub(super) fn with_adapter(&self, adapter: Option<Adapter>) -> Result<Decoder, StageError> {
-        self.model(match adapter {
-            None => Trainable::Nothing,
-            Some(adapter) => Trainable::Adapter {
-                options: adapter.options,
-                values: adapter.parameters,
-            },
-        })
+    /// The model with an adapter from a file, or bare.
+    pub(super) fn with_adapter(
+        &self,
+        adapter: Option<Adapter>,
+    ) -> Result<Box<dyn LanguageModel>, StageError> {
+        self.model(adapter.map(|adapter| (adapter.options, adapter.parameters)))
     }
 
     /// Reads an adapter folder and refuses one that was not made for this backbone.
@@ -267,4 +307,13 @@ impl<'de, T: serde::de::DeserializeOwned> Deserialize<'de> for Read<T> {
 /// An empty mapping: no settings.
 pub(super) fn nothing() -> Value {
     Value::Object(Map::new())
+}
+
+/// Whether this program can compute on a device at all; whether the device is there shows when a
+/// stage opens it.
+///
+/// # Errors
+/// If it was built without what the device needs.
+pub fn check_device(device: Device) -> Result<(), StageError> {
+    Ok(tensor::device::check_built(device)?)
 }

@@ -42,6 +42,7 @@ mod tuning_params;
 pub use context::{InputArtifact, Keep, StageContext};
 pub use error::{Failure, StageError};
 pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
+pub use language_model::check_device;
 
 /// Every stage kind there is, by name.
 pub const STAGES: &[&dyn ErasedStage] = &[

@@ -13,6 +13,7 @@ use super::tuned::Reporting;
 use super::tuning_params::fewer_tokens;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
 use crate::base::{Digest, Lane};
+use crate::language_model::Precision;
 use crate::metric::plausible::suspicions;
 use crate::prompt::{Cutoff, Encoder, Limit};
 use crate::tuning::{read_out_all, shared_prefix, yes_probability};
@@ -44,6 +45,9 @@ pub struct Params {
     cutoff_length: usize,
     /// Tokens in one pass through the model: bounds memory, changes no result.
     pass_tokens: usize,
+    /// In which numbers the model computes; as in the training, unless one wants to know.
+    #[serde(skip_serializing_if = "Precision::is_default")]
+    precision: Precision,
 }
 
 impl Default for Params {
@@ -53,6 +57,7 @@ impl Default for Params {
             cutoff: Cutoff::default(),
             cutoff_length: 512,
             pass_tokens: 8192,
+            precision: Precision::default(),
         }
     }
 }
@@ -107,7 +112,7 @@ impl StageKind for Score {
     }
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
-        let loaded = Loaded::open(context)?;
+        let loaded = Loaded::open(context, params.precision)?;
         let template = template(context)?;
         let adapter = adapter_input(context)
             .map(|input| loaded.adapter(input))
@@ -138,7 +143,7 @@ impl StageKind for Score {
             .collect();
         loaded.check_lengths(context, prompts.iter().copied());
         let readouts = read_out_all(
-            &model,
+            model.as_ref(),
             &prompts,
             &answers,
             true,

@@ -9,7 +9,7 @@ use super::codec::event_file::write_event_file;
 use super::codec::training_curve::{write_training_curve, write_training_picture};
 use super::language_model::Loaded;
 use super::samples::write_json;
-use crate::language_model::decoder::{Decoder, Trainable, fresh_adapter};
+use crate::language_model::decoder::fresh_adapter;
 use crate::language_model::{Adapter, Batch, LanguageModel, LoraOptions, Readout, Sequence};
 use crate::tuning::{
     Example, Hooks, Progress, Resources, Task, TuneObserver, TuneOptions, Tuned, Validation, tune,
@@ -40,14 +40,11 @@ impl Tuning<'_> {
             }
             None => fresh_adapter(&loaded.configuration, self.lora, self.options.seed),
         };
-        let mut model = loaded.model(Trainable::Adapter {
-            options: self.lora.clone(),
-            values,
-        })?;
+        let mut model = loaded.model(Some((self.lora.clone(), values)))?;
         let base = loaded.digest.hex();
         let tuned = train(
             context,
-            &mut model,
+            model.as_mut(),
             &Task {
                 train: self.train,
                 validation: self.validation,
@@ -61,7 +58,7 @@ impl Tuning<'_> {
         fs::create_dir_all(folder).map_err(StageError::io("create", folder))?;
         let adapter = loaded.stored(self.lora, model.parameters());
         adapter.write(folder)?;
-        prove(loaded, &model, folder, self.train)?;
+        prove(loaded, model.as_ref(), folder, self.train)?;
         Ok((tuned, adapter.b_norm()))
     }
 }
@@ -96,7 +93,7 @@ pub(super) fn train(
 /// memory does, and otherwise than the bare one.
 fn prove(
     loaded: &Loaded,
-    trained: &Decoder,
+    trained: &dyn LanguageModel,
     folder: &Path,
     train: &[Example],
 ) -> Result<(), StageError> {
@@ -108,7 +105,7 @@ fn prove(
         .with_help("raise the learning rate or the number of steps"));
     }
     let read_back = loaded.with_adapter(Some(adapter))?;
-    let bare = loaded.model(Trainable::Nothing)?;
+    let bare = loaded.model(None)?;
     let probe = Batch {
         sequences: train
             .iter()
@@ -125,10 +122,14 @@ fn prove(
         .take(2)
         .filter_map(|example| example.tokens.get(example.answer_start).copied())
         .collect();
-    let speak = |model: &Decoder| -> Result<Vec<Readout>, StageError> {
+    let speak = |model: &dyn LanguageModel| -> Result<Vec<Readout>, StageError> {
         Ok(model.read_out(&probe, &asked, true)?)
     };
-    let (now, back, without) = (speak(trained)?, speak(&read_back)?, speak(&bare)?);
+    let (now, back, without) = (
+        speak(trained)?,
+        speak(read_back.as_ref())?,
+        speak(bare.as_ref())?,
+    );
     if now != back {
         return Err(StageError::input(
             "the adapter read back from disk gives other logits than the one in memory; this is a \

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::StageError;
 use super::language_model::{Read, layered, nothing};
 use super::rec_tune::not_checked;
-use crate::language_model::LoraOptions;
+use crate::language_model::{LoraOptions, Precision};
 use crate::prompt::{Cutoff, Limit};
 use crate::tuning::{Keep, LossOn, Reduction, Resources, SelectBy, TuneOptions};
 
@@ -160,6 +160,9 @@ pub(super) struct Written {
     #[serde(default = "nothing")]
     #[schemars(with = "Resources")]
     resources: Value,
+    /// In which numbers the model computes: `{compute: bf16, weights: q8_0}`.
+    #[serde(default)]
+    precision: Precision,
     /// Also write a `TensorBoard` event file.
     #[serde(default)]
     tensorboard: bool,
@@ -212,6 +215,9 @@ pub(super) struct Complete {
     pub(super) settings: Read<TuneOptions>,
     pub(super) cutoff_length: usize,
     pub(super) resources: Read<Resources>,
+    /// Left out of a key where it is what everything was before there was a choice.
+    #[serde(skip_serializing_if = "Precision::is_default")]
+    pub(super) precision: Precision,
     pub(super) tensorboard: bool,
 }
 
@@ -246,6 +252,7 @@ impl Complete {
             settings: Read::from_value(layered([below, fidelity, written.settings, for_settings])),
             cutoff_length: written.cutoff_length,
             resources: Read::from_value(layered([json!(Resources::default()), written.resources])),
+            precision: written.precision,
             tensorboard: written.tensorboard,
         }
     }

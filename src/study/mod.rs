@@ -21,8 +21,8 @@ use petgraph::graph::NodeIndex;
 use serde_json::Value;
 
 use crate::artifact::{Store, StoreError};
-use crate::base::EventKind;
 use crate::base::nearest::nearest;
+use crate::base::{Devices, EventKind};
 use crate::graph::{self, StageGraph};
 use crate::plan::{self, Plan, PlanError};
 use crate::recommender::{self, LANGUAGE_MODEL, RECOMMENDERS};
@@ -30,7 +30,7 @@ use crate::report::{FIGURES, ReportError, TABLES};
 use crate::results::ResultError;
 use crate::schedule::{self, Interrupt, Options, RunSummary, WorkerCommand};
 use crate::spec::{Experiment, LoadError, Request, SpecError, Vocabulary};
-use crate::stage::{ErasedStage, STAGES, StageError};
+use crate::stage::{ErasedStage, STAGES, StageError, check_device};
 
 pub use standing::result_keys;
 
@@ -71,6 +71,8 @@ pub struct Study {
     /// How to start the process that does the stages of the accelerator lane; without one they
     /// are done in this process.
     pub worker: Option<WorkerCommand>,
+    /// Where stages of the accelerator lane compute.
+    devices: Devices,
 }
 
 /// Why a study cannot go on.
@@ -102,6 +104,9 @@ pub enum StudyError {
     /// The report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A device that this program cannot compute on.
+    #[error(transparent)]
+    Device(StageError),
     /// A file of an artifact is damaged or gone.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -175,12 +180,14 @@ impl Study {
         let (experiment, diagnostics) = Experiment::read(request, vocabulary())?;
         let graph = graph::build(&experiment, kinds, diagnostics)?;
         let store = Arc::new(store(&folders.store)?);
+        let devices = experiment.devices.clone().unwrap_or_default();
         Ok(Self {
             experiment,
             graph,
             store,
             folders,
             worker: None,
+            devices,
         })
     }
 
@@ -205,6 +212,21 @@ impl Study {
         Ok(plan::plan(&self.graph, &self.store, &self.experiment.name)?)
     }
 
+    /// Makes stages of the accelerator lane compute elsewhere than the experiment says, if
+    /// something else is said, and checks that this program can.
+    ///
+    /// # Errors
+    /// If it is built without what a device needs.
+    pub fn choose_devices(&mut self, instead: Option<Devices>) -> Result<(), StudyError> {
+        if let Some(devices) = instead {
+            self.devices = devices;
+        }
+        for device in &self.devices.0 {
+            check_device(*device).map_err(StudyError::Device)?;
+        }
+        Ok(())
+    }
+
     /// Runs a plan.
     pub fn run<'s>(
         &'s self,
@@ -227,6 +249,7 @@ impl Study {
             fail_fast,
             logs: self.folders.logs(),
             worker: self.worker.clone(),
+            devices: self.devices.0.clone(),
         }
     }
 

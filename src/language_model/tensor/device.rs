@@ -21,15 +21,7 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
     let Device::Cuda(ordinal) = device else {
         return Ok(Candle::Cpu);
     };
-    if !cfg!(feature = "cuda") {
-        return Err(LanguageModelError::invalid(format!(
-            "`{device}` is asked for, and this program is built without CUDA"
-        ))
-        .with_help(
-            "build it on a machine with the CUDA toolkit: cargo build --release --features cuda \
-             (docs/GPU.md)",
-        ));
-    }
+    check_built(device)?;
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = open.get(&ordinal) {
         return Ok(found.clone());
@@ -60,6 +52,23 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
     super::operations::prove(&found)?;
     open.insert(ordinal, found.clone());
     Ok(found)
+}
+
+/// Whether this program can compute on a device.
+///
+/// # Errors
+/// If it was built without CUDA, and a card is asked for.
+pub fn check_built(device: Device) -> Result<(), LanguageModelError> {
+    if device == Device::Cpu || cfg!(feature = "cuda") {
+        return Ok(());
+    }
+    Err(LanguageModelError::invalid(format!(
+        "the device `{device}` is asked for, and this program is built without CUDA"
+    ))
+    .with_help(
+        "build it on a machine with the CUDA toolkit: cargo build --release --features cuda \
+         (docs/GPU.md)",
+    ))
 }
 
 /// Runs what may panic, without a panic's usual noise, and gives its message.

@@ -523,7 +523,11 @@ mod tests {
 
     #[test]
     fn every_operation_is_what_candles_own_chain_computes() {
-        for (dtype, tolerance) in [(DType::F32, 2e-6), (DType::BF16, 0.005), (DType::F16, 0.001)] {
+        for (dtype, tolerance) in [
+            (DType::F32, 2e-6),
+            (DType::BF16, 0.005),
+            (DType::F16, 0.001),
+        ] {
             let all = samples(&candle_core::Device::Cpu, dtype).expect("samples");
             for (operation, inputs) in all {
                 let exact: Vec<Tensor> = inputs
