@@ -71,6 +71,41 @@ pub fn check_built(device: Device) -> Result<(), LanguageModelError> {
     ))
 }
 
+/// Memory of a card, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceMemory {
+    /// All of it.
+    pub total: u64,
+    /// What nobody has.
+    pub free: u64,
+}
+
+/// The memory of a card, which is opened for it; `None` for the processor, or where it cannot be
+/// asked.
+#[must_use]
+pub fn memory(device: Device) -> Option<DeviceMemory> {
+    if device == Device::Cpu {
+        return None;
+    }
+    let opened = open(device).ok()?;
+    memory_of(&opened)
+}
+
+#[cfg(feature = "cuda")]
+fn memory_of(device: &Candle) -> Option<DeviceMemory> {
+    let card = device.as_cuda_device().ok()?;
+    let (free, total) = card.cuda_stream().context().mem_get_info().ok()?;
+    Some(DeviceMemory {
+        total: total as u64,
+        free: free as u64,
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn memory_of(_device: &Candle) -> Option<DeviceMemory> {
+    None
+}
+
 /// Runs what may panic, without a panic's usual noise, and gives its message.
 fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     let before = std::panic::take_hook();
