@@ -4,10 +4,12 @@
 //! Forward and backward are written by hand, as there, over the same [`super::layout`]: rows of all
 //! sequences side by side, a shared prefix once, of the last layer only the rows where something is
 //! asked. No gradient is computed of a frozen weight. A quantised matrix is made dense where it is
-//! used, and forgotten. Attention runs over groups of sequences of similar lengths (`packing`).
+//! used, and forgotten. Attention (`attention`) runs over groups of sequences of similar lengths
+//! (`packing`).
 //! What candle would do in many passes over memory is one kernel each (`operations`, `kernels.cu`),
 //! and each has a twin on the CPU that says what it must compute.
 
+mod attention;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub mod device;
