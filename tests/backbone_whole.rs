@@ -257,6 +257,190 @@ fn a_model_in_the_cache_is_found_offline() {
     insta::assert_snapshot!(all.join("\n\n"));
 }
 
+/// Writes the weights of a folder as llama.cpp's converter does: its names, rows of q and k turned
+/// in pairs, matrices of layers in blocks of `kind`.
+fn convert(
+    folder: &Path,
+    (configuration, weights): &(Configuration, Parameters),
+    kind: candle_core::quantized::GgmlDType,
+) -> BTreeMap<String, Vec<f32>> {
+    use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+    use candle_core::{Device, Tensor};
+
+    let names = [
+        ("input_layernorm", "attn_norm"),
+        ("post_attention_layernorm", "ffn_norm"),
+        ("self_attn.q_proj", "attn_q"),
+        ("self_attn.k_proj", "attn_k"),
+        ("self_attn.v_proj", "attn_v"),
+        ("self_attn.o_proj", "attn_output"),
+        ("mlp.gate_proj", "ffn_gate"),
+        ("mlp.up_proj", "ffn_up"),
+        ("mlp.down_proj", "ffn_down"),
+        ("model.embed_tokens", "token_embd"),
+        ("model.norm", "output_norm"),
+        ("lm_head", "output"),
+        ("model.layers", "blk"),
+    ];
+    let mut tensors = Vec::new();
+    let mut expected = BTreeMap::new();
+    for (name, parameter) in weights.iter() {
+        let values =
+            Tensor::from_slice(&parameter.values, parameter.shape.as_slice(), &Device::Cpu);
+        let mut values = values.expect("tensor");
+        let turned = [
+            ("q_proj", configuration.heads),
+            ("k_proj", configuration.key_value_heads),
+        ];
+        let turned = turned.iter().find(|(module, _)| name.contains(module));
+        let in_blocks = name.contains("_proj");
+        let kind = if in_blocks { kind } else { GgmlDType::F32 };
+        // Rows keep their blocks wherever they go.
+        let rounded = QTensor::quantize(&values, kind).expect("quantised");
+        let rounded = rounded.dequantize(&Device::Cpu).expect("dense");
+        let rounded = rounded
+            .flatten_all()
+            .expect("flat")
+            .to_vec1()
+            .expect("numbers");
+        expected.insert(name.to_owned(), rounded);
+        if let Some((_, heads)) = turned {
+            let (rows, width) = values.dims2().expect("matrix");
+            values = values
+                .reshape((*heads, 2, rows / heads / 2, width))
+                .and_then(|by_half| {
+                    by_half
+                        .transpose(1, 2)?
+                        .contiguous()?
+                        .reshape((rows, width))
+                })
+                .expect("turned");
+        }
+        let mut short = name.to_owned();
+        for (long, own) in names {
+            short = short.replace(long, own);
+        }
+        tensors.push((short, QTensor::quantize(&values, kind).expect("quantised")));
+    }
+    let mut file = fs::File::create(folder.join("model.gguf")).expect("made");
+    let listed: Vec<(&str, &QTensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor))
+        .collect();
+    let words = gguf_file::Value::Array(vec![gguf_file::Value::String("a".to_owned()); 3]);
+    let architecture = gguf_file::Value::String("llama".to_owned());
+    let facts = [
+        ("general.architecture", &architecture),
+        ("tokenizer.ggml.tokens", &words),
+    ];
+    gguf_file::write(&mut file, &facts, &listed).expect("written");
+    fs::remove_file(folder.join("model.safetensors")).expect("there");
+    expected
+}
+
+#[test]
+fn weights_are_read_from_gguf() {
+    use candle_core::quantized::GgmlDType;
+    use runner::language_model::{Batch, LanguageModel, Sequence};
+    use runner::language_model::{Frozen, Precision, TensorDecoder, TensorWeights};
+
+    for (kind, number_type, frozen) in [
+        (GgmlDType::F32, NumberType::F32, None),
+        (GgmlDType::F16, NumberType::F16, None),
+        (GgmlDType::Q8_0, NumberType::Q8_0, Some(Frozen::Q8_0)),
+        (GgmlDType::Q4_0, NumberType::Q4_0, Some(Frozen::Q4_0)),
+        (GgmlDType::Q4K, NumberType::Q4K, Some(Frozen::Q4K)),
+        (GgmlDType::Q6K, NumberType::Q6K, None),
+    ] {
+        let folder = tempfile::tempdir().expect("folder");
+        let wide = wide(folder.path());
+        let expected = convert(folder.path(), &wide, kind);
+        let backbone = Backbone::open(folder.path()).expect("opened");
+        let name = "model.layers.0.self_attn.k_proj.weight";
+        assert_eq!(backbone.weights.number_type(name), Some(number_type));
+        let found = backbone.weights.all_f32().expect("read");
+        assert_eq!(found.len(), expected.len());
+        for (name, values) in &expected {
+            let pairs = found[name].iter().zip(values);
+            let far = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-6, "{kind:?} {name}: {far}");
+        }
+        let Some(frozen) = frozen else { continue };
+        // Blocks go to the device as they are: the model speaks as with the same numbers, dense.
+        let speak = |weights: Frozen, numbers: Option<&BTreeMap<String, Vec<f32>>>| {
+            let precision = Precision {
+                weights,
+                ..Precision::default()
+            };
+            let device = candle_core::Device::Cpu;
+            let sizes = &backbone.configuration;
+            let kept = match numbers {
+                None => TensorWeights::read(sizes, &backbone.weights, &device, precision),
+                Some(all) => {
+                    TensorWeights::make(sizes, &device, precision, |name| Ok(all[name].clone()))
+                }
+            };
+            let kept = std::sync::Arc::new(kept.expect("kept"));
+            let model = TensorDecoder::new(sizes.clone(), kept, None).expect("fits");
+            let sequences = vec![Sequence {
+                tokens: vec![1, 5, 9, 2],
+                ..Sequence::default()
+            }];
+            let batch = Batch {
+                sequences,
+                shared_prefix: 0,
+            };
+            model.read_out(&batch, &[3, 4], true).expect("read")
+        };
+        assert_eq!(
+            speak(frozen, None),
+            speak(Frozen::Dense, Some(&expected)),
+            "{kind:?}"
+        );
+    }
+    // Two files, and one that ends too early, are refused.
+    let folder = tempfile::tempdir().expect("folder");
+    let wide = wide(folder.path());
+    convert(folder.path(), &wide, GgmlDType::Q8_0);
+    let path = folder.path().join("model.gguf");
+    let bytes = fs::read(&path).expect("read");
+    fs::write(folder.path().join("other.gguf"), &bytes).expect("written");
+    let two = error(Backbone::open(folder.path()));
+    assert!(
+        two.contains("2 GGUF files: `model.gguf`, `other.gguf`"),
+        "{two}"
+    );
+    fs::remove_file(folder.path().join("other.gguf")).expect("there");
+    for length in [3, 20, 700, bytes.len() - 1] {
+        fs::write(&path, &bytes[..length]).expect("written");
+        let cut = error(Backbone::open(folder.path()));
+        assert!(
+            cut.contains("model.gguf") && cut.contains("help: "),
+            "{length}: {cut}"
+        );
+    }
+}
+
+/// A model whose rows are whole blocks of every kind.
+fn wide(folder: &Path) -> (Configuration, Parameters) {
+    let tokenizer = Tokenizer::train_bpe(texts().iter(), 300).expect("tokenizer");
+    let mut configuration = Configuration::read(&fixture("tiny-llama-gqa")).expect("sizes");
+    configuration.vocabulary_size = tokenizer.vocabulary_size();
+    configuration.hidden_size = 256;
+    configuration.intermediate_size = 512;
+    configuration.head_size = 256 / configuration.heads;
+    let mut random = Random::new(6, "weights");
+    let weights = configuration.tensors().into_iter().map(|(name, shape)| {
+        let count = shape.iter().product();
+        let values = (0..count).map(|_| random.normal() as f32 * 0.1).collect();
+        (name, Parameter::new(shape, values))
+    });
+    let weights = Parameters::new(weights.collect());
+    let number_type = NumberType::F32;
+    Backbone::write(folder, &configuration, &weights, number_type, &tokenizer).expect("written");
+    (configuration, weights)
+}
+
 /// Bytes of a weight file that a failing hub sends before it hangs up.
 #[cfg(feature = "hub")]
 const CUT: usize = 1000;

@@ -45,6 +45,8 @@ enum How {
     Allocate,
     /// Reads a backbone, once if it can.
     Load,
+    /// Writes down its device, and waits for another stage to do so on another one.
+    Meet,
     Nothing,
 }
 
@@ -151,6 +153,21 @@ fn misbehave(params: &Params, context: &StageContext) -> Result<(), StageError> 
             let keep = context.keep().expect("a worker keeps");
             keep.get_or_make(digest, load).map_err(StageError::other)?;
         }
+        How::Meet => {
+            let devices = params.tries.with_file_name("devices");
+            fs::create_dir_all(&devices).map_err(StageError::io("create", &devices))?;
+            let own = devices.join(context.device().to_string());
+            fs::write(&own, std::process::id().to_string())
+                .map_err(StageError::io("write", &own))?;
+            for _ in 0..1000 {
+                if fs::read_dir(&devices).is_ok_and(|all| all.count() > 1) {
+                    return Ok(());
+                }
+                context.check_cancelled()?;
+                thread::sleep(Duration::from_millis(10));
+            }
+            return Err(StageError::input("nobody else came"));
+        }
         How::Nothing => {}
     }
     Ok(())
@@ -179,13 +196,18 @@ struct Ran {
 impl Ran {
     /// `stages` are lines of a pipeline; `TRIES/` in them is a folder for what tries leave.
     fn of(stages: &str, limits: &str) -> Self {
+        Self::on("cpu", stages, limits)
+    }
+
+    /// The same on other devices.
+    fn on(devices: &str, stages: &str, limits: &str) -> Self {
         let home = tempfile::tempdir().expect("folder");
         let at = |name: &str| home.path().join(name);
         let stages = stages.replace("TRIES", &home.path().display().to_string());
         let pipeline = format!("pipeline: test\nstages:\n{stages}");
         fs::write(at("pipeline.yaml"), pipeline).expect("written");
         let experiment = format!(
-            "experiment: test\npipeline: {}\nlimits: {limits}\n",
+            "experiment: test\npipeline: {}\nlimits: {limits}\ndevice: {devices}\n",
             at("pipeline.yaml").display()
         );
         fs::write(at("test.yaml"), experiment).expect("written");
@@ -255,6 +277,28 @@ impl Ran {
 
 fn faulty(name: &str, how: &str) -> String {
     format!("  {name}: {{kind: faulty, params: {{tries: TRIES/{name}, {how}}}}}\n")
+}
+
+/// Each device has a stage at a time and a process of its own; nothing here opens a card.
+fn two_devices_work_at_the_same_time() {
+    let mut stages: String = ["one", "two", "three"]
+        .map(|name| faulty(name, "how: meet, at_once: 1"))
+        .concat();
+    stages += &faulty("four", "how: nothing");
+    let ran = Ran::on("[cuda:0, cuda:1]", &stages, "{}");
+    assert_eq!(
+        (ran.summary.ran, ran.summary.failed.len()),
+        (4, 0),
+        "{:?}",
+        ran.summary
+    );
+    let folder = ran.home.path().join("devices");
+    let names = fs::read_dir(&folder).expect("listed");
+    let mut names: Vec<PathBuf> = names.map(|one| one.expect("an entry").path()).collect();
+    names.sort();
+    assert_eq!(names, [folder.join("cuda:0"), folder.join("cuda:1")]);
+    let process = |path: &PathBuf| fs::read_to_string(path).expect("read");
+    assert_ne!(process(&names[0]), process(&names[1]));
 }
 
 /// Every way to break down costs one try, and the next stage finds a new process.
@@ -431,7 +475,11 @@ fn main() {
         serve(KINDS).expect("served");
         return;
     }
-    let tests: [(&str, fn()); 8] = [
+    let tests: [(&str, fn()); 9] = [
+        (
+            "two_devices_work_at_the_same_time",
+            two_devices_work_at_the_same_time,
+        ),
         ("a_broken_process_is_replaced", a_broken_process_is_replaced),
         (
             "one_that_always_breaks_fails_alone",

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::LanguageModelError;
+use super::gguf_names::of_hugging_face;
 use crate::model_files::WeightFiles;
 
 /// The tensor of a head that is not the embedding.
@@ -189,13 +190,29 @@ impl Configuration {
     ///
     /// Two kinds of tensors may be there beyond: the `rotary_emb.inv_freq` of checkpoints of
     /// before 2024, which follow from the configuration, and the `lm_head.weight` of a model whose
-    /// head is its embedding, a copy of it. Neither is read.
+    /// head is its embedding, a copy of it. Neither is read. Of a GGUF file names and the order in
+    /// which rows of q and k are turned become those of Hugging Face.
     ///
     /// # Errors
     /// If there are none, a shard is missing, a file is cut, or tensors are missing, surplus or of
     /// other shapes.
     pub fn open_weights(&self, folder: &Path) -> Result<WeightFiles, LanguageModelError> {
         let mut weights = WeightFiles::open(folder)?;
+        if weights.is_gguf() {
+            weights.rename(|_| false, of_hugging_face)?;
+            // llama.cpp turns neighbours in the first two families, halves of a head in the others.
+            if matches!(self.family, Family::Llama | Family::Mistral) {
+                for layer in 0..self.layers {
+                    for (module, heads) in [("q", self.heads), ("k", self.key_value_heads)] {
+                        for end in ["weight", "bias"] {
+                            let name =
+                                format!("model.layers.{layer}.self_attn.{module}_proj.{end}");
+                            weights.turned(&name, heads);
+                        }
+                    }
+                }
+            }
+        }
         let mut expected: BTreeMap<String, Vec<usize>> = self.tensors().into_iter().collect();
         if let Some(shape) = weights.shape(HEAD).filter(|_| self.tied_head) {
             let right = [self.vocabulary_size, self.hidden_size];
@@ -205,6 +222,7 @@ impl Configuration {
         }
         let passed_over = |name: &str| {
             name.ends_with("rotary_emb.inv_freq")
+                || name == "rope_freqs.weight"
                 || (name == HEAD && self.tied_head && !expected.contains_key(HEAD))
         };
         weights.rename(passed_over, str::to_owned)?;

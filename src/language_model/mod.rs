@@ -17,6 +17,7 @@ pub mod configuration_file;
 pub mod configuration_write;
 pub mod decoder;
 pub mod error;
+mod gguf_names;
 mod layout;
 pub mod lora;
 pub mod model;

@@ -1,11 +1,13 @@
 //! Files of models in the forms of the Hugging Face Hub: weights as safetensors or PyTorch's
-//! `.bin`, whole or sharded, the keys of `config.json`, and the hub's own cache.
+//! `.bin`, whole or sharded, GGUF, the keys of `config.json`, and the hub's own cache.
 //!
 //! Nothing here knows what a model computes; `language_model` and `text_encoder` do.
 
+mod blocks;
 #[cfg(feature = "hub")]
 mod download;
 pub mod error;
+mod gguf_file;
 pub mod hub;
 pub(crate) mod keys;
 pub mod number_type;

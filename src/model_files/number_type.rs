@@ -3,6 +3,8 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
+use super::blocks;
+
 /// A type of numbers that weights are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NumberType {
@@ -14,13 +16,25 @@ pub enum NumberType {
     F16,
     /// The upper half of a single.
     BF16,
+    /// Blocks of 32: a scale, and 8 bits each. In GGUF files alone, as those that follow.
+    Q8_0,
+    /// Blocks of 32: a scale, and 4 bits each.
+    Q4_0,
+    /// Blocks of 256: scales and minima in two levels, and 4 bits each.
+    Q4K,
+    /// Blocks of 256: scales in two levels, and 6 bits each.
+    Q6K,
 }
 
 impl NumberType {
-    /// Its name in safetensors files.
+    /// Its name in safetensors files, or GGUF's.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Q8_0 => "Q8_0",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4K => "Q4_K",
+            Self::Q6K => "Q6_K",
             Self::F64 => "F64",
             Self::F32 => "F32",
             Self::F16 => "F16",
@@ -28,10 +42,12 @@ impl NumberType {
         }
     }
 
-    /// Its name in PyTorch, as `config.json` has it.
+    /// Its name in PyTorch, as `config.json` has it; numbers in blocks are `float16` there, which
+    /// holds what they are made of.
     #[must_use]
     pub fn torch_name(self) -> &'static str {
         match self {
+            Self::Q8_0 | Self::Q4_0 | Self::Q4K | Self::Q6K => "float16",
             Self::F64 => "float64",
             Self::F32 => "float32",
             Self::F16 => "float16",
@@ -47,20 +63,41 @@ impl NumberType {
             .find(|one| one.name() == name)
     }
 
-    /// Bytes of a number.
+    /// Numbers and bytes of a block; a number that stands alone is one.
     #[must_use]
-    pub fn size(self) -> usize {
+    pub fn block(self) -> (usize, usize) {
         match self {
-            Self::F64 => 8,
-            Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
+            Self::F64 => (1, 8),
+            Self::F32 => (1, 4),
+            Self::F16 | Self::BF16 => (1, 2),
+            Self::Q8_0 => blocks::Q8_0,
+            Self::Q4_0 => blocks::Q4_0,
+            Self::Q4K => blocks::Q4_K,
+            Self::Q6K => blocks::Q6_K,
         }
     }
 
+    /// Bytes of so many numbers; `None` if that is beyond all bounds, or no whole number of blocks.
+    #[must_use]
+    pub fn bytes_of(self, count: usize) -> Option<usize> {
+        let (numbers, bytes) = self.block();
+        (count % numbers == 0)
+            .then(|| (count / numbers).checked_mul(bytes))
+            .flatten()
+    }
+
     /// Appends little-endian numbers of this type to `all` as `f32`; bytes beyond the last whole
-    /// number are not looked at.
+    /// number, or block, are not looked at.
     pub fn extend_f32(self, bytes: &[u8], all: &mut Vec<f32>) {
+        let mut blocks = |read: fn(&[u8], &mut Vec<f32>)| {
+            let whole = bytes.chunks_exact(self.block().1);
+            whole.for_each(|block| read(block, all));
+        };
         match self {
+            Self::Q8_0 => blocks(blocks::q8_0),
+            Self::Q4_0 => blocks(blocks::q4_0),
+            Self::Q4K => blocks(blocks::q4_k),
+            Self::Q6K => blocks(blocks::q6_k),
             Self::F64 => all.extend(numbers(bytes).map(|one| f64::from_le_bytes(one) as f32)),
             Self::F32 => all.extend(numbers(bytes).map(f32::from_le_bytes)),
             Self::BF16 => all.extend(numbers(bytes).map(|one| bf16::from_le_bytes(one).to_f32())),
@@ -73,11 +110,14 @@ impl NumberType {
         }
     }
 
-    /// Appends numbers to `bytes` in this type, rounded to nearest.
+    /// Appends numbers to `bytes` in this type, rounded to nearest; types in blocks are never written,
+    /// and take `f32`.
     pub fn extend_bytes(self, numbers: &[f32], bytes: &mut Vec<u8>) {
         match self {
             Self::F64 => bytes.extend(numbers.iter().flat_map(|one| f64::from(*one).to_le_bytes())),
-            Self::F32 => bytes.extend(numbers.iter().flat_map(|one| one.to_le_bytes())),
+            Self::F32 | Self::Q8_0 | Self::Q4_0 | Self::Q4K | Self::Q6K => {
+                bytes.extend(numbers.iter().flat_map(|one| one.to_le_bytes()));
+            }
             Self::F16 => {
                 bytes.extend(
                     numbers
@@ -115,7 +155,7 @@ mod tests {
         ] {
             let mut bytes = Vec::new();
             kind.extend_bytes(&values, &mut bytes);
-            assert_eq!(bytes.len(), values.len() * kind.size());
+            assert_eq!(bytes.len(), kind.bytes_of(values.len()).expect("alone"));
             let mut back = vec![7.0];
             kind.extend_f32(&bytes, &mut back);
             assert_eq!(back[1..], values);

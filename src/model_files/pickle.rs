@@ -376,8 +376,11 @@ impl Machine<'_> {
             stride = stride.checked_mul(*size).ok_or(WRONG)?;
         }
         let offset = u64::try_from(*offset).map_err(|_| WRONG)?;
-        let bytes = offset.checked_mul(number_type.size() as u64).ok_or(WRONG)?;
+        let bytes = offset
+            .checked_mul(number_type.block().1 as u64)
+            .ok_or(WRONG)?;
         let stored = Stored {
+            turned_heads: 0,
             number_type: *number_type,
             shape,
             offset: bytes,

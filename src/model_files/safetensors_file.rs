@@ -138,6 +138,7 @@ fn read_entry(name: &str, entry: &Value, data_start: u64) -> Result<(Stored, u64
         ));
     };
     let stored = Stored {
+        turned_heads: 0,
         number_type,
         shape: shape.iter().map(|size| *size as usize).collect(),
         offset,
@@ -186,7 +187,7 @@ pub fn write(
                 tensor.shape
             )));
         }
-        let end = at + count * number_type.size();
+        let end = at + number_type.bytes_of(count).unwrap_or(0);
         header.insert(
             tensor.name.to_owned(),
             json!({"dtype": number_type.name(), "shape": tensor.shape, "data_offsets": [at, end]}),

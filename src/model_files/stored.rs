@@ -19,6 +19,9 @@ pub struct Stored {
     pub shape: Vec<usize>,
     /// Where its first byte is.
     pub offset: u64,
+    /// Heads whose rows lie in the order in which llama.cpp turns them, (0, D/2, 1, D/2 + 1 …)
+    /// instead of (0, 1, …); 0 where rows lie as they are.
+    pub turned_heads: usize,
 }
 
 impl Stored {
@@ -33,9 +36,11 @@ impl Stored {
     /// How many bytes it has; `None` if that is beyond all bounds.
     #[must_use]
     pub fn size_bytes(&self) -> Option<u64> {
-        self.count()?
-            .checked_mul(self.number_type.size())
-            .map(|size| size as u64)
+        let last = self.shape.last().copied().unwrap_or(1);
+        // A row is a whole number of blocks, or the rows could not be told apart.
+        self.number_type.bytes_of(last)?;
+        let size = self.number_type.bytes_of(self.count()?)?;
+        Some(size as u64)
     }
 
     /// Gives all bytes to `take`, a piece at a time; a number is never cut.
@@ -47,9 +52,11 @@ impl Stored {
     ) -> Result<(), ModelFileError> {
         let mut left = self.size_bytes().unwrap_or(u64::MAX);
         let mut at = self.offset;
-        let mut buffer = vec![0_u8; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
+        let block = self.number_type.block().1;
+        let most = CHUNK / block * block;
+        let mut buffer = vec![0_u8; most.min(usize::try_from(left).unwrap_or(most))];
         while left > 0 {
-            let piece = buffer.len().min(usize::try_from(left).unwrap_or(CHUNK));
+            let piece = buffer.len().min(usize::try_from(left).unwrap_or(most));
             file.read_exact_at(&mut buffer[..piece], at)
                 .map_err(ModelFileError::io("read", path))?;
             take(&buffer[..piece]);
@@ -74,7 +81,31 @@ impl Stored {
         self.for_each_piece(file, path, |piece| {
             self.number_type.extend_f32(piece, &mut numbers);
         })?;
-        Ok(numbers)
+        Ok(self.in_order(numbers))
+    }
+
+    /// All bytes, rows in order.
+    pub(crate) fn read_bytes(&self, file: &File, path: &Path) -> Result<Vec<u8>, ModelFileError> {
+        let mut bytes = Vec::with_capacity(self.size_bytes().unwrap_or(0) as usize);
+        self.for_each_piece(file, path, |piece| bytes.extend_from_slice(piece))?;
+        Ok(self.in_order(bytes))
+    }
+
+    /// Puts rows that lie as they are turned in pairs one after the other.
+    fn in_order<T: Copy>(&self, turned: Vec<T>) -> Vec<T> {
+        let rows = self.shape.first().copied().unwrap_or(0);
+        let fits = self.turned_heads > 0 && rows > 0 && rows.is_multiple_of(2 * self.turned_heads);
+        if !fits || turned.is_empty() {
+            return turned;
+        }
+        let (width, half) = (turned.len() / rows, rows / self.turned_heads / 2);
+        let mut ordered = Vec::with_capacity(turned.len());
+        for row in 0..rows {
+            let (head, within) = (row / (2 * half), row % (2 * half));
+            let from = head * 2 * half + 2 * (within % half) + within / half;
+            ordered.extend_from_slice(&turned[from * width..(from + 1) * width]);
+        }
+        ordered
     }
 }
 

@@ -89,7 +89,7 @@ pub fn read_header(file: &File, path: &Path) -> Result<BTreeMap<String, Stored>,
         let entry = archive.by_index_raw(index).map_err(cut)?;
         let expected = tensor
             .storage_count
-            .checked_mul(tensor.stored.number_type.size() as u64);
+            .checked_mul(tensor.stored.number_type.block().1 as u64);
         if entry.compression() != CompressionMethod::Stored
             || entry.encrypted()
             || expected != Some(entry.size())

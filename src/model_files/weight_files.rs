@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::clipped;
 use super::stored::first_not_finite;
-use super::{ModelFileError, NumberType, Stored, safetensors_file, torch_file};
+use super::{ModelFileError, NumberType, Stored, gguf_file, safetensors_file, torch_file};
 use crate::base::{Digest, bounded, canonical_json};
 
 /// Where weights may be, first choice first, and whether the file is an index of others.
@@ -20,6 +20,32 @@ pub const WEIGHT_FILES: [(&str, bool); 4] = [
     ("pytorch_model.bin", false),
     ("pytorch_model.bin.index.json", true),
 ];
+
+/// How the name of a GGUF file ends.
+const GGUF: &str = "gguf";
+
+/// The GGUF file of a folder, if there is one.
+fn only_gguf(folder: &Path) -> Result<Option<PathBuf>, ModelFileError> {
+    let entries = std::fs::read_dir(folder).map_err(ModelFileError::io("read", folder))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut found: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|end| end == GGUF))
+        .collect();
+    found.sort();
+    if found.len() > 1 {
+        let names: Vec<String> = found
+            .iter()
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        return Err(ModelFileError::file(
+            folder,
+            format!("there are {} GGUF files: {}", names.len(), few(&names)),
+        )
+        .with_help("leave the one that is meant; one that is split is joined by llama.cpp's `llama-gguf-split --merge`"));
+    }
+    Ok(found.pop())
+}
 
 /// Whether a tensor of integers may be there and is not read: BERT's checkpoints of before 2023
 /// hold the numbers 0, 1, 2 … of their positions.
@@ -49,12 +75,17 @@ impl WeightFiles {
         let found = WEIGHT_FILES
             .iter()
             .find(|(name, _)| folder.join(name).exists());
+        if found.is_none()
+            && let Some(path) = only_gguf(folder)?
+        {
+            return Self::open_files(&[path]);
+        }
         let Some((name, is_index)) = found else {
             let names: Vec<&str> = WEIGHT_FILES.iter().map(|(name, _)| *name).collect();
             return Err(ModelFileError::file(
                 folder,
                 format!(
-                    "there are no weights in this folder: no {}",
+                    "there are no weights in this folder: no {}, no *.gguf",
                     names.join(", no ")
                 ),
             ));
@@ -78,10 +109,11 @@ impl WeightFiles {
         };
         for path in paths {
             let file = File::open(path).map_err(ModelFileError::io("read", path))?;
-            let header = if path.extension().is_some_and(|end| end == "safetensors") {
-                safetensors_file::read_header(&file, path)?
-            } else {
-                torch_file::read_header(&file, path)?
+            let ends = path.extension().and_then(|end| end.to_str());
+            let header = match ends {
+                Some("safetensors") => safetensors_file::read_header(&file, path)?,
+                Some(GGUF) => gguf_file::read_header(&file, path)?,
+                _ => torch_file::read_header(&file, path)?,
             };
             let index = all.files.len();
             for (name, stored) in header {
@@ -245,6 +277,19 @@ impl WeightFiles {
         Ok(())
     }
 
+    /// Whether the weights lie in a GGUF file, with names and an order of rows of their own.
+    pub(crate) fn is_gguf(&self) -> bool {
+        let mut paths = self.paths();
+        paths.any(|path| path.extension().is_some_and(|end| end == GGUF))
+    }
+
+    /// Says of which heads a tensor's rows lie as llama.cpp turns them.
+    pub(crate) fn turned(&mut self, name: &str, heads: usize) {
+        if let Some((_, stored)) = self.tensors.get_mut(name) {
+            stored.turned_heads = heads;
+        }
+    }
+
     /// The names of all tensors, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -306,8 +351,7 @@ impl WeightFiles {
     /// If there is no such tensor or reading fails.
     pub fn raw(&self, name: &str) -> Result<(NumberType, Vec<u8>), ModelFileError> {
         let (path, file, stored) = self.place(name)?;
-        let mut bytes = Vec::with_capacity(stored.size_bytes().unwrap_or(0) as usize);
-        stored.for_each_piece(file, path, |piece| bytes.extend_from_slice(piece))?;
+        let bytes = stored.read_bytes(file, path)?;
         Ok((stored.number_type, bytes))
     }
 

@@ -1,8 +1,9 @@
 //! Matrices that are never trained, dense or quantised.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use candle_core::{DType, Device, Result, Tensor};
 
 use crate::language_model::{Compute, Frozen};
@@ -57,6 +58,17 @@ impl Matrix {
                 values.to_dtype(dtype(compute))?.to_device(device)?,
             )),
         }
+    }
+
+    /// Keeps a matrix as the bytes of its blocks, as a GGUF file has it.
+    pub(super) fn of_blocks(
+        bytes: &[u8],
+        kind: GgmlDType,
+        shape: &[usize],
+        device: &Device,
+    ) -> Result<Self> {
+        let storage = QStorage::from_data(Cow::Borrowed(bytes), device, kind)?;
+        Ok(Self::Quantised(Arc::new(QTensor::new(storage, shape)?)))
     }
 
     /// The matrix in the type that is computed in.

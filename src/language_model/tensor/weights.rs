@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::frozen::Matrix;
+use super::frozen::{Matrix, quantised};
 use crate::language_model::lora::MODULES;
-use crate::language_model::{Configuration, LanguageModelError, Precision};
+use crate::language_model::{Configuration, Frozen, LanguageModelError, NumberType, Precision};
 use crate::model_files::WeightFiles;
 
 /// Tensors read and converted at a time, so that a model larger than the machine's memory can go to
@@ -20,6 +20,29 @@ pub struct TensorWeights {
     pub(super) device: Device,
     pub(super) precision: Precision,
     by_name: BTreeMap<String, Matrix>,
+}
+
+/// Where a tensor comes from.
+enum Source {
+    /// Numbers, yet to be kept.
+    Numbers(Vec<f32>),
+    /// Kept already.
+    Kept(Matrix),
+}
+
+/// The type of a file whose blocks are those of a kind.
+fn stored_as(frozen: Frozen) -> Option<NumberType> {
+    match frozen {
+        Frozen::Dense => None,
+        Frozen::Q8_0 => Some(NumberType::Q8_0),
+        Frozen::Q4_0 => Some(NumberType::Q4_0),
+        Frozen::Q4K => Some(NumberType::Q4K),
+    }
+}
+
+fn at(name: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
+    let at = name.to_owned();
+    move |source| LanguageModelError::Candle { at, source }
 }
 
 /// Whether a tensor is the matrix of one of [`MODULES`], which may be quantised.
@@ -41,8 +64,17 @@ impl TensorWeights {
         device: &Device,
         precision: Precision,
     ) -> Result<Self, LanguageModelError> {
-        Self::make(configuration, device, precision, |name| {
-            Ok(files.read_f32(name)?)
+        Self::make_with(configuration, device, precision, |name, shape| {
+            // Blocks that are there already are not rounded a second time.
+            let same = files.number_type(name) == stored_as(precision.weights);
+            match quantised(precision.weights).filter(|_| same && is_module(name)) {
+                Some(kind) => {
+                    let (_, bytes) = files.raw(name)?;
+                    let kept = Matrix::of_blocks(&bytes, kind, shape, device);
+                    Ok(Source::Kept(kept.map_err(at(name))?))
+                }
+                None => Ok(Source::Numbers(files.read_f32(name)?)),
+            }
         })
     }
 
@@ -56,25 +88,35 @@ impl TensorWeights {
         precision: Precision,
         read: impl Fn(&str) -> Result<Vec<f32>, LanguageModelError> + Sync,
     ) -> Result<Self, LanguageModelError> {
+        Self::make_with(configuration, device, precision, |name, _| {
+            Ok(Source::Numbers(read(name)?))
+        })
+    }
+
+    fn make_with(
+        configuration: &Configuration,
+        device: &Device,
+        precision: Precision,
+        read: impl Fn(&str, &[usize]) -> Result<Source, LanguageModelError> + Sync,
+    ) -> Result<Self, LanguageModelError> {
         let mut by_name = BTreeMap::new();
         for some in configuration.tensors().chunks(AT_ONCE) {
             let made: Result<Vec<(String, Matrix)>, LanguageModelError> = some
                 .par_iter()
                 .map(|(name, shape)| {
-                    let values = read(name)?;
-                    let candle = |source| LanguageModelError::Candle {
-                        at: name.clone(),
-                        source,
+                    let values = match read(name, shape)? {
+                        Source::Kept(kept) => return Ok((name.clone(), kept)),
+                        Source::Numbers(values) => values,
                     };
-                    let values =
-                        Tensor::from_vec(values, shape.as_slice(), &Device::Cpu).map_err(candle)?;
+                    let values = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)
+                        .map_err(at(name))?;
                     let frozen = if is_module(name) {
                         precision.weights
                     } else {
-                        crate::language_model::Frozen::Dense
+                        Frozen::Dense
                     };
                     let kept = Matrix::new(&values, precision.compute, frozen, device);
-                    Ok((name.clone(), kept.map_err(candle)?))
+                    Ok((name.clone(), kept.map_err(at(name))?))
                 })
                 .collect();
             by_name.extend(made?);
@@ -103,9 +145,6 @@ impl TensorWeights {
     pub(super) fn dense(&self, name: &str) -> Result<Tensor, LanguageModelError> {
         self.matrix(name)?
             .dense(self.precision.compute)
-            .map_err(|source| LanguageModelError::Candle {
-                at: name.to_owned(),
-                source,
-            })
+            .map_err(at(name))
     }
 }
