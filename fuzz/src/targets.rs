@@ -42,10 +42,11 @@ const TEXT: &str = "Will the user like “The Quiet Harbour (1991)”?\n";
 pub type Target = fn(&[u8]);
 
 /// All targets by the names of their folders in `corpus/`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("adapter", adapter),
     ("book_crossing", book_crossing),
     ("experiment", experiment),
+    ("gguf", gguf),
     ("journal", journal),
     ("manifest", manifest),
     ("model_folder", model_folder),
@@ -242,6 +243,13 @@ pub fn weights(data: &[u8]) {
         write(&folder.path().join("model.safetensors.index.json"), index);
         use_weights(folder.path());
     }
+}
+
+/// `model.gguf`.
+pub fn gguf(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("model.gguf"), data);
+    use_weights(folder.path());
 }
 
 /// An adapter: `adapter_config.json`, `adapter_model.safetensors` and `runner.json`.
