@@ -26,7 +26,8 @@ pub(super) struct Goal {
     pub(super) weight: f32,
 }
 
-fn rows_per_block(vocabulary: usize) -> usize {
+/// Rows whose logits are made at once.
+pub(in crate::language_model) fn rows_per_block(vocabulary: usize) -> usize {
     (BLOCK / vocabulary.max(1)).clamp(16, 1024)
 }
 

@@ -12,8 +12,12 @@ mod layout;
 mod linear;
 mod model;
 mod network;
+mod numbers;
 mod passes;
 pub mod weights;
 
+pub(super) use head::rows_per_block;
+pub(super) use model::ROWS_AT_ONCE;
 pub use model::{Decoder, Trainable};
+pub(super) use numbers::layer_numbers;
 pub use weights::{Weights, fresh_adapter, fresh_weights};
