@@ -8,6 +8,7 @@ pub mod clock;
 pub mod digest;
 pub mod event;
 pub mod limits;
+pub mod machine;
 pub mod nearest;
 pub mod random;
 

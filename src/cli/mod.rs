@@ -9,6 +9,7 @@ mod exit;
 mod export;
 mod graph;
 mod logs;
+mod outlook;
 mod output;
 mod plan;
 mod replay;

@@ -87,6 +87,8 @@ pub struct Engine {
     pub matrices: Packing,
     /// Embedding and head.
     pub vocabulary: Packing,
+    /// Other forms that it can hold the matrices of layers in, the most exact first.
+    pub packings: &'static [Packing],
     /// Bytes of a number of hidden states, of what is kept and of what a layer needs meanwhile.
     pub activation_bytes: u64,
     /// Bytes of a number of what is trained, of its gradient and of each of its moments.
@@ -113,6 +115,7 @@ impl Engine {
         name: "CPU, f32",
         matrices: Packing::F32,
         vocabulary: Packing::F32,
+        packings: &[],
         activation_bytes: 4,
         trained_bytes: 4,
         logit_bytes: 4,
@@ -170,8 +173,18 @@ pub struct Planned<'a> {
 }
 
 impl Planned<'_> {
-    /// Bytes that are there whatever is done: weights, what is trained, its gradients and moments.
-    fn resting(&self) -> Peak {
+    /// Bytes of the weights in the other forms that the engine knows, by name.
+    #[must_use]
+    pub fn packings(&self) -> Vec<(&'static str, u64)> {
+        let forms = self.engine.packings.iter();
+        forms
+            .map(|packing| (packing.name, self.weights(*packing).0))
+            .collect()
+    }
+
+    /// Bytes of the weights with the matrices of layers in some form, and how many numbers there
+    /// are.
+    fn weights(&self, matrices: Packing) -> (u64, u64) {
         let Self { engine, .. } = self;
         let (mut weights, mut all) = (0, 0);
         for (name, shape) in self.configuration.tensors() {
@@ -183,11 +196,18 @@ impl Planned<'_> {
                     numbers: 1,
                 },
                 _ if name.contains("embed_tokens") || name.contains("lm_head") => engine.vocabulary,
-                _ => engine.matrices,
+                _ => matrices,
             };
             weights += packing.bytes_of(numbers);
             all += numbers;
         }
+        (weights, all)
+    }
+
+    /// Bytes that are there whatever is done: weights, what is trained, its gradients and moments.
+    fn resting(&self) -> Peak {
+        let Self { engine, .. } = self;
+        let (mut weights, all) = self.weights(engine.matrices);
         let numbers = match self.trained {
             Trained::Nothing => 0,
             Trained::Adapter(options) => adapter_numbers(self.configuration, options),
@@ -210,12 +230,14 @@ impl Planned<'_> {
         (self.engine.layer)(self.configuration, self.trained, size)
     }
 
-    /// The peak while it scores: `gradients` are those of an adapter that is only read.
+    /// The peak while it scores.
     #[must_use]
     pub fn scoring(&self, size: PassSize) -> Peak {
         let size = PassSize {
             // A longer sequence passes alone.
-            rows: size.rows.min(self.engine.most_scored_rows.max(size.longest)),
+            rows: size
+                .rows
+                .min(self.engine.most_scored_rows.max(size.longest)),
             asked: size.asked.min(size.rows),
             ..size
         };

@@ -1,5 +1,7 @@
 //! The passes that a training or a scoring will make, from the lengths of rows alone.
 
+use serde::{Deserialize, Serialize};
+
 use super::pass::cut;
 use super::windows::Windows;
 use super::{Evaluate, LossOn, Reduction, TuneError, TuneOptions};
@@ -10,7 +12,7 @@ use crate::language_model::operations::Amount;
 const MOST_ROWS: usize = 400_000;
 
 /// The lengths of texts.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Lengths {
     /// Tokens of each, and the first that is learnt, as [`super::Example::answer_start`] says.
     pub rows: Vec<(usize, usize)>,
@@ -36,8 +38,7 @@ impl Census {
         self.amount = self.amount.and(amount);
         let larger = |one: &PassSize| one.rows < size.rows || one.asked < size.asked;
         if self.largest.iter().all(larger) || self.largest.iter().any(larger) {
-            let within =
-                |one: &PassSize| one.rows <= size.rows && one.asked <= size.asked;
+            let within = |one: &PassSize| one.rows <= size.rows && one.asked <= size.asked;
             let beyond = self
                 .largest
                 .iter()
