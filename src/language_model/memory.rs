@@ -105,6 +105,9 @@ pub struct Engine {
     pub layer: fn(&Configuration, Trained<'_>, PassSize) -> LayerNumbers,
     /// Bytes for each row of a pass that are no numbers: tokens, positions, streams.
     pub row_bytes: u64,
+    /// What the heap loses in gaps while a pass scores, as a share of what it works with, where
+    /// hidden states are smaller than so many bytes: larger ones come from the system and go back.
+    pub gaps: (f64, u64),
     /// Bytes of the program itself on the device: code, threads, buffers of matrix products.
     pub program_bytes: u64,
 }
@@ -124,7 +127,9 @@ impl Engine {
         most_scored_rows: super::decoder::ROWS_AT_ONCE,
         layer: super::decoder::layer_numbers,
         row_bytes: 112,
-        program_bytes: 24 << 20,
+        // Measured with glibc, which maps what is larger than this.
+        gaps: (0.45, 32 << 20),
+        program_bytes: 40 << 20,
     };
 }
 
@@ -230,14 +235,18 @@ impl Planned<'_> {
         (self.engine.layer)(self.configuration, self.trained, size)
     }
 
+    /// Rows that are scored at once of a pass; a longer sequence passes alone.
+    #[must_use]
+    pub fn scored_rows(&self, size: PassSize) -> usize {
+        size.rows
+            .min(self.engine.most_scored_rows.max(size.longest))
+    }
+
     /// The peak while it scores.
     #[must_use]
     pub fn scoring(&self, size: PassSize) -> Peak {
         let size = PassSize {
-            // A longer sequence passes alone.
-            rows: size
-                .rows
-                .min(self.engine.most_scored_rows.max(size.longest)),
+            rows: self.scored_rows(size),
             asked: size.asked.min(size.rows),
             ..size
         };
@@ -266,6 +275,10 @@ impl Planned<'_> {
             (peak.working, peak.logits) = (at_end, logits);
         }
         peak.other += size.rows as u64 * self.engine.row_bytes;
+        let (share, below) = self.engine.gaps;
+        if input * bytes < below {
+            peak.other += (peak.working as f64 * share) as u64;
+        }
         peak
     }
 

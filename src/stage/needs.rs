@@ -18,7 +18,7 @@ use super::text_lengths::{Prompting, What};
 use super::tuning_params::ValidationSize;
 use crate::base::{Digest, bounded, canonical_json};
 pub use crate::language_model::memory::Peak;
-use crate::language_model::memory::{Engine, PassSize, Planned, Trained};
+use crate::language_model::memory::{Engine, Planned, Trained};
 use crate::language_model::operations::{self, Amount};
 use crate::language_model::{Configuration, HubCache, HubModel};
 use crate::model_files::hub::TOKENIZER_FILE;
@@ -411,11 +411,13 @@ fn assemble(
     });
     let scores = scoring.iter().flat_map(|census| &census.largest);
     let scores: Vec<Peak> = scores.map(|size| planned.scoring(*size)).collect();
-    let sizes = training.into_iter().chain(scoring);
-    let sizes = sizes.flat_map(|census| &census.largest);
-    let longest = sizes.fold((0, 0), |(rows, longest), size: &PassSize| {
-        (size.rows.max(rows), size.longest.max(longest))
-    });
+    let learnt = training.into_iter().flat_map(|census| &census.largest);
+    let learnt = learnt.map(|size| (size.rows, size.longest));
+    let scored = scoring.iter().flat_map(|census| &census.largest);
+    let scored = scored.map(|size| (planned.scored_rows(*size), size.longest));
+    let longest = learnt
+        .chain(scored)
+        .fold((0, 0), |most, one| (one.0.max(most.0), one.1.max(most.1)));
     let configuration = planned.configuration;
     let amount = scoring
         .iter()

@@ -35,7 +35,7 @@ struct Layer<'a> {
     /// T and Q.
     all: usize,
     asked: usize,
-    /// H, N·D, N_kv·D, I and N.
+    /// Widths: hidden, all heads of queries, all heads of keys, inner; and the number of heads.
     hidden: usize,
     queries: usize,
     keys: usize,
