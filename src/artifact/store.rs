@@ -225,6 +225,18 @@ impl Store {
         self.root.join("files.json")
     }
 
+    /// Where lengths of texts are remembered.
+    #[must_use]
+    pub fn lengths_path(&self) -> PathBuf {
+        self.root.join("lengths.json")
+    }
+
+    /// Where it is remembered how fast stages were.
+    #[must_use]
+    pub fn speeds_path(&self) -> PathBuf {
+        self.root.join("speeds.jsonl")
+    }
+
     /// Whether a stage was made; what it made is not read.
     #[must_use]
     pub fn has_manifest(&self, key: StageKey) -> bool {

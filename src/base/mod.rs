@@ -9,6 +9,7 @@ pub mod device;
 pub mod digest;
 pub mod event;
 pub mod limits;
+pub mod machine;
 pub mod nearest;
 pub mod random;
 

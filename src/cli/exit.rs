@@ -63,6 +63,9 @@ pub enum CliError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// Stages need more memory than there is.
+    #[error("{0}")]
+    TooLarge(String),
     /// A stage failed while preparing what was asked for.
     #[error("{0}")]
     Failed(String),
@@ -74,6 +77,7 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::NotThere(_) => Exit::Usage,
+            Self::TooLarge(_) => Exit::Invalid,
             Self::Failed(_) => Exit::StageFailed,
             Self::Io { .. } => Exit::Unusable,
             Self::Study(study) => match study {

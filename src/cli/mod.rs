@@ -9,6 +9,7 @@ mod exit;
 mod export;
 mod graph;
 mod logs;
+mod outlook;
 mod output;
 mod plan;
 mod replay;
@@ -57,7 +58,7 @@ struct Cli {
 enum Command {
     /// Runs an experiment: only what is not done yet.
     Run(run::Arguments),
-    /// Shows what would run, what is fresh, and how long it will take.
+    /// Shows what would run, what is fresh, how long it will take and how much memory.
     Plan(plan::Arguments),
     /// Says why a stage would run, with old and new values.
     Why(why::Arguments),

@@ -18,7 +18,10 @@ use crate::study::Study;
 #[command(
     after_help = "A stage below one that has to run may turn out fresh after all: if the \
                         rerun makes the same\nbytes, nothing below it runs. Such stages are shown \
-                        as \"depends on\"."
+                        as \"depends on\".\n\nStages of the accelerator are shown with the memory \
+                        of their highest moment, counted from\nthe sizes of the model and the lengths \
+                        of the texts, and with the time they will take by\nthe speed of stages that \
+                        ran. docs/MEMORY.md says how."
 )]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -42,9 +45,13 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
 
 /// Prints a plan.
 pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Result<Exit, CliError> {
-    let plan = study.plan()?;
+    let mut plan = study.plan()?;
+    let outlook = study.outlook(&plan, jobs);
+    outlook.refine(&mut plan);
     if as_json {
-        output::json(&as_value(study, &plan, jobs))?;
+        let mut value = as_value(study, &plan, jobs);
+        value["accelerator"] = super::outlook::value(study, &plan, &outlook);
+        output::json(&value)?;
         return Ok(Exit::Fine);
     }
     let mut text = headline(study, &plan, jobs);
@@ -53,6 +60,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
     } else {
         text.push_str(&templates(study, &plan));
     }
+    text.push_str(&super::outlook::text(study, &plan, &outlook));
     output::write(text.as_bytes())?;
     Ok(Exit::Fine)
 }

@@ -10,6 +10,7 @@ use super::{CliError, Exit, output, serve};
 use crate::base::clock;
 use crate::reporter::{Journal, JournalFile, JsonLines, Lines, Progress, Reporter, Reporters};
 use crate::schedule::{Interrupt, RunSummary};
+use crate::study::outlook::Outlook;
 use crate::study::{Study, collect, publish, shown};
 
 /// Arguments of `runner run`.
@@ -32,6 +33,10 @@ pub(super) struct Arguments {
     /// Stop at the first failed stage instead of going on with what does not need it.
     #[arg(long)]
     fail_fast: bool,
+    /// Stages that do not fit into memory run with fewer tokens in a pass, or with layers computed
+    /// again, as `runner plan` says; without it nothing runs then.
+    #[arg(long)]
+    fit: bool,
     /// Only show what would run, like `runner plan`.
     #[arg(long)]
     dry_run: bool,
@@ -68,6 +73,9 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
         check_writable(&study)?;
     }
     let mut plan = study.plan()?;
+    let outlook = study.outlook(&plan, jobs);
+    check_memory(&study, &outlook, arguments)?;
+    outlook.refine(&mut plan);
     announce_unbuilt(&study, arguments);
     if plan.needed_count() > 0 {
         study.store.sweep();
@@ -119,6 +127,28 @@ pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliErr
     } else {
         Exit::Fine
     })
+}
+
+/// A stage that cannot fit should be known before a night of training, and not after it.
+fn check_memory(study: &Study, outlook: &Outlook, arguments: &Arguments) -> Result<(), CliError> {
+    let lines = super::outlook::too_large(study, outlook, arguments.fit);
+    if lines.is_empty() {
+        let fitted = outlook.fitted(&study.graph);
+        if arguments.fit {
+            if !arguments.quiet {
+                for line in super::outlook::fitted_lines(study, &fitted) {
+                    output::note(&line);
+                }
+            }
+            // Nobody else sets it: this is the only run of this study.
+            let _ = study.fitted.set(fitted);
+        }
+        return Ok(());
+    }
+    Err(CliError::TooLarge(format!(
+        "nothing was run, for there is not enough memory\n  {}",
+        lines.join("\n  ")
+    )))
 }
 
 fn reporters(arguments: &Arguments, journal: Option<JournalFile>) -> Vec<Box<dyn Reporter>> {

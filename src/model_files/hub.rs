@@ -95,14 +95,24 @@ impl HubCache {
     /// # Errors
     /// If its name is not one of the hub.
     pub fn find(&self, model: &HubModel) -> Result<Option<HubFolder>, ModelFileError> {
+        let found = self.snapshot(model)?;
+        Ok(found.filter(|found| is_whole(&found.folder)))
+    }
+
+    /// Finds what there is of a model in the cache, whole or not; `None` without its
+    /// configuration.
+    ///
+    /// # Errors
+    /// If its name is not one of the hub.
+    pub fn snapshot(&self, model: &HubModel) -> Result<Option<HubFolder>, ModelFileError> {
         model.check()?;
         let root = self.root.join(model.folder_name());
         let commit =
             bounded::read_text(&root.join("refs").join(&model.revision), bounded::SETTINGS)
                 .map_or_else(|_| model.revision.clone(), |text| text.trim().to_owned());
         let folder = root.join("snapshots").join(&commit);
-        let whole = is_commit(&commit) && is_whole(&folder);
-        Ok(whole.then_some(HubFolder { folder, commit }))
+        let there = is_commit(&commit) && folder.join(CONFIGURATION_FILE).exists();
+        Ok(there.then_some(HubFolder { folder, commit }))
     }
 
     /// Finds a model, or downloads what is missing of it. `progress` is told the file, how many

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
+use serde_json::Value;
 
 use super::crew::{Crew, Hand};
 use super::device_queue::DeviceQueue;
@@ -41,6 +42,8 @@ pub struct Options {
     pub worker: Option<WorkerCommand>,
     /// Where stages of the accelerator lane compute, one at a time on each.
     pub devices: Vec<Device>,
+    /// Stages that do not run with the parameters of the graph.
+    pub fitted: BTreeMap<NodeIndex, Fitted>,
 }
 
 /// A device with its process.
@@ -84,6 +87,15 @@ impl DeviceLane {
             Device::Cuda(_) => own,
         }
     }
+}
+
+/// Parameters of a stage that make it fit into memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fitted {
+    /// All its parameters; they lead to the same key.
+    pub params: Value,
+    /// What is changed, in words.
+    pub words: String,
 }
 
 /// Where a stage stands.
@@ -304,7 +316,7 @@ pub fn run<'g>(
 }
 
 /// Seconds from the start of each stage to the end of the longest chain that needs it.
-fn ranks(graph: &StageGraph, plan: &Plan<'_>) -> Vec<f64> {
+pub(super) fn ranks(graph: &StageGraph, plan: &Plan<'_>) -> Vec<f64> {
     let mut ranks = vec![0.0_f64; graph.graph.node_count()];
     for node in graph.order.iter().rev() {
         let below = graph

@@ -22,7 +22,7 @@ const SAME_INPUTS: &str = "same inputs as before";
 const ANOTHER_RUNNER: &str = "made by another runner";
 
 /// The input that takes longest to load.
-const BACKBONE: &str = "backbone";
+pub(super) const BACKBONE: &str = "backbone";
 
 const NEVER_MADE: &str = "an input was never made; this is a bug in runner, please report it";
 

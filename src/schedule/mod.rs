@@ -21,6 +21,7 @@ mod forecast;
 mod interrupt;
 mod launch;
 mod needs;
+mod order;
 mod process;
 mod recompute;
 mod shape;
@@ -29,7 +30,8 @@ mod wire;
 mod work;
 
 pub use child::serve;
-pub use dispatcher::{NodeState, Options, RunSummary, run};
+pub use dispatcher::{Fitted, NodeState, Options, RunSummary, run};
 pub use interrupt::Interrupt;
+pub use order::backbones_in_order;
 pub use process::WorkerCommand;
 pub use recompute::{Recomputer, Remade};

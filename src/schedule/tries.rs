@@ -64,10 +64,12 @@ impl Dispatcher<'_, '_> {
     pub(super) fn chosen(&self, node: NodeIndex) -> Chosen {
         let stage = &self.graph.graph[node];
         let wanted = self.tries.lighter.get(&stage.template).copied();
-        let mut params = stage.params.clone();
+        let (mut params, mut changes) = match self.options.fitted.get(&node) {
+            Some(fitted) => (fitted.params.clone(), vec![fitted.words.clone()]),
+            None => (stage.params.clone(), Vec::new()),
+        };
         let mut notes = BTreeMap::new();
         let mut lighter = 0;
-        let mut changes = Vec::new();
         while lighter < wanted.unwrap_or(0)
             && let Some((less, change)) = stage.kind.lighter(&params)
         {

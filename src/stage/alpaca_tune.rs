@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::language_model::{Loaded, adapter_input, template};
+use super::needs::{Asked, Known, KnownLengths, Needs, Passes, Unknown, of_tuning};
 use super::tuned::{Tuning, write_course, write_summary};
-use super::tuning_params::{Complete, Written};
+use super::tuning_params::{Complete, ValidationSize, Written};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
 use crate::data::frame::read_records;
+use crate::language_model::memory::Trained;
 use crate::prompt::{Cutoff, Encoder, Limit};
 use crate::tuning::{Evaluate, Keep, LossOn, SelectBy, TuneOptions, Validation};
 
@@ -41,6 +43,14 @@ fn defaults() -> TuneOptions {
         keep: Keep::Last,
         patience: 0,
         ..TuneOptions::default()
+    }
+}
+
+/// There is no history to shorten: longer texts are cut, as alpaca-lora does.
+fn limit(params: &Complete) -> Limit {
+    Limit {
+        tokens: params.cutoff_length,
+        cutoff: Cutoff::Truncate,
     }
 }
 
@@ -87,6 +97,36 @@ impl StageKind for AlpacaTune {
         Some((Params(lighter), words))
     }
 
+    fn passes(params: &Params) -> Option<Passes> {
+        params.0.passes()
+    }
+
+    fn with_passes(params: &Params, passes: Passes) -> Option<Params> {
+        Some(Params(params.0.with_passes(passes)))
+    }
+
+    fn needs(
+        params: &Params,
+        known: &dyn Known,
+        lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        let params = &params.0;
+        let (options, lora) = params.read().ok()?;
+        let asked = Asked {
+            trained: Trained::Adapter(lora),
+            limit: limit(params),
+            passes: params.passes()?,
+        };
+        Some(of_tuning(
+            known,
+            lengths,
+            &asked,
+            options,
+            ("records", None),
+            (ValidationSize::Full, false),
+        ))
+    }
+
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let params = &params.0;
         let (options, lora) = params.read()?;
@@ -96,12 +136,7 @@ impl StageKind for AlpacaTune {
             .map(|input| loaded.adapter(input))
             .transpose()?;
         let records = read_records(&context.input("records")?.path).map_err(StageError::other)?;
-        // There is no history to shorten: longer texts are cut, as alpaca-lora does.
-        let limit = Limit {
-            tokens: params.cutoff_length,
-            cutoff: Cutoff::Truncate,
-        };
-        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit);
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit(params));
         let mut train = Vec::with_capacity(records.len());
         for record in &records {
             train.extend(encoder.record(record)?);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::language_model::{REFERENCE, Reference};
 use super::samples::write_json;
@@ -28,6 +29,12 @@ pub struct Params {
     /// Branch, tag or commit.
     #[serde(default = "main")]
     revision: String,
+}
+
+/// The model that these parameters name, and its revision.
+pub(super) fn repository(params: &Value) -> Option<(String, String)> {
+    let params = Params::deserialize(params).ok()?;
+    Some((params.repository, params.revision))
 }
 
 fn main() -> String {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::needs::{Known, KnownLengths, Needs, Passes, Unknown};
 use super::{StageContext, StageError};
 use crate::base::{Lane, Limits};
 
@@ -150,6 +151,27 @@ pub trait StageKind: Sync + 'static {
         None
     }
 
+    /// What its passes through a model are cut to; `None` for kinds that make none.
+    fn passes(_params: &Self::Params) -> Option<Passes> {
+        None
+    }
+
+    /// The same work with other passes; `None` for kinds that make none. Only parameters in
+    /// [`StageKind::SKIP`] may differ.
+    fn with_passes(_params: &Self::Params, _passes: Passes) -> Option<Self::Params> {
+        None
+    }
+
+    /// What it will need of memory and work, by what is known before it runs; `None` for kinds of
+    /// which nobody asks that.
+    fn needs(
+        _params: &Self::Params,
+        _known: &dyn Known,
+        _lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        None
+    }
+
     /// Does the work: reads `context.input(..)`, writes `context.output(..)`.
     ///
     /// # Errors
@@ -204,6 +226,17 @@ pub trait ErasedStage: Sync {
     fn has_own_process(&self) -> bool;
     /// See [`StageKind::lighter`].
     fn lighter(&self, completed: &Value) -> Option<(Value, String)>;
+    /// See [`StageKind::passes`].
+    fn passes(&self, completed: &Value) -> Option<Passes>;
+    /// See [`StageKind::with_passes`].
+    fn with_passes(&self, completed: &Value, passes: Passes) -> Option<Value>;
+    /// See [`StageKind::needs`].
+    fn needs(
+        &self,
+        known: &dyn Known,
+        completed: &Value,
+        lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>>;
     /// Does the work.
     ///
     /// # Errors
@@ -315,6 +348,26 @@ impl<S: StageKind> ErasedStage for Erased<S> {
         // Whatever else it changed would be in the key, and so be another stage's work.
         let same_key = self.key_params(completed) == self.key_params(&lighter);
         same_key.then_some((lighter, words))
+    }
+
+    fn passes(&self, completed: &Value) -> Option<Passes> {
+        S::passes(&Self::typed(completed).ok()?)
+    }
+
+    fn with_passes(&self, completed: &Value, passes: Passes) -> Option<Value> {
+        let changed = S::with_passes(&Self::typed(completed).ok()?, passes)?;
+        let changed = serde_json::to_value(changed).ok()?;
+        let same_key = self.key_params(completed) == self.key_params(&changed);
+        same_key.then_some(changed)
+    }
+
+    fn needs(
+        &self,
+        known: &dyn Known,
+        completed: &Value,
+        lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        S::needs(&Self::typed(completed).ok()?, known, lengths)
     }
 
     fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError> {

@@ -2,28 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::language_model::{Read, layered, nothing};
+use super::learner::Learner;
+use super::needs::{Known, KnownLengths, Needs, Passes, Unknown, of_pretraining};
 use super::samples::{source, write_json};
-use super::tuned::{train, write_course};
-use super::tuning_params::lighter;
+use super::tuned::write_course;
+use super::tuning_params::{lighter, passes, with_passes};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
 use crate::base::Lane;
 use crate::data::corpus::{Document, read_corpus};
-use crate::language_model::decoder::{Decoder, Trainable, Weights, fresh_weights};
-use crate::language_model::{
-    Backbone, Configuration, Family, LanguageModel, NumberType, Parameter, Parameters, RopeScaling,
-    Tokenizer,
-};
+use crate::language_model::decoder::fresh_weights;
+use crate::language_model::{Backbone, Configuration, Family, NumberType, RopeScaling, Tokenizer};
 use crate::tuning::{
-    Evaluate, Example, Keep, LossOn, Reduction, Resources, Schedule, SelectBy, Task, TuneOptions,
-    Tuned, Validation,
+    Evaluate, Example, Keep, LossOn, Reduction, Resources, Schedule, SelectBy, TuneOptions, Tuned,
 };
 
 /// Makes a small language model from a corpus.
@@ -262,6 +258,34 @@ impl StageKind for Pretrain {
         Some((lighter, words))
     }
 
+    fn passes(params: &Params) -> Option<Passes> {
+        passes(&params.resources)
+    }
+
+    fn with_passes(params: &Params, passes: Passes) -> Option<Params> {
+        Some(Params {
+            resources: with_passes(&params.resources, passes),
+            ..params.clone()
+        })
+    }
+
+    fn needs(
+        params: &Params,
+        _known: &dyn Known,
+        _lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        let options = params.settings.good("settings").ok()?;
+        let shape = &params.shape;
+        let configuration = shape.configuration(shape.vocabulary_size);
+        let passes = passes(&params.resources)?;
+        Some(of_pretraining(
+            &configuration,
+            shape.context_length,
+            options,
+            passes,
+        ))
+    }
+
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let shape = &params.shape;
         let options = params.settings.good("settings").map_err(not_checked)?;
@@ -342,6 +366,15 @@ impl StageKind for Pretrain {
     }
 }
 
+/// The sizes of the model that completed parameters lead to. The tokenizer may come out smaller.
+pub(super) fn configuration(completed: &Value) -> Option<Configuration> {
+    let shape = Written::deserialize(completed)
+        .ok()
+        .map(Params::from)?
+        .shape;
+    Some(shape.configuration(shape.vocabulary_size))
+}
+
 fn not_checked((field, message): (String, String)) -> StageError {
     StageError::input(format!("{field}: {message}"))
 }
@@ -369,108 +402,6 @@ fn phases(
     }
     phases.retain(|_, rows| !rows.is_empty());
     Ok(phases.into_values().collect())
-}
-
-const EMBEDDING: &str = "model.embed_tokens.weight";
-
-/// A model whose vocabulary grows with what it reads.
-///
-/// In each phase it has the tokens alone that were met so far. With all of them from the start,
-/// Adam pushes the embeddings of a thousand unused tokens, which have no other gradient than
-/// "not this one", all in one direction, and small models then stay on the plateau of counting
-/// likes (measured, see decision 0008).
-struct Learner {
-    configuration: Configuration,
-    weights: BTreeMap<String, Vec<f32>>,
-    known: BTreeSet<u32>,
-}
-
-impl Learner {
-    fn learn(
-        &mut self,
-        context: &StageContext,
-        rows: &[Example],
-        options: (&TuneOptions, &Resources),
-        folder: Option<&Path>,
-    ) -> Result<Tuned, StageError> {
-        self.known.extend(rows.iter().flat_map(|row| &row.tokens));
-        let number: BTreeMap<u32, u32> = self.known.iter().copied().zip(0..).collect();
-        let rows: Vec<Example> = rows
-            .iter()
-            .map(|row| Example {
-                tokens: row
-                    .tokens
-                    .iter()
-                    .filter_map(|token| number.get(token).copied())
-                    .collect(),
-                answer_start: row.answer_start,
-            })
-            .collect();
-        let hidden = self.configuration.hidden_size;
-        let mut known = self.weights.clone();
-        if let Some(all) = self.weights.get(EMBEDDING) {
-            let rows = self.known.iter().map(|token| *token as usize * hidden);
-            let some = rows.flat_map(|start| &all[start..start + hidden]).copied();
-            known.insert(EMBEDDING.to_owned(), some.collect());
-        }
-        let configuration = Configuration {
-            vocabulary_size: self.known.len(),
-            ..self.configuration.clone()
-        };
-        let weights = Arc::new(Weights::new(&configuration, known)?);
-        let base = format!("{} tokens known", self.known.len());
-        let mut model = Decoder::new(configuration, weights, Trainable::Everything)?;
-        let task = Task {
-            train: &rows,
-            validation: Validation::None,
-            dropout: 0.0,
-            base: &base,
-        };
-        let tuned = train(context, &mut model, &task, options, folder)?;
-        for (name, learnt) in model.parameters().iter() {
-            let Some(values) = self.weights.get_mut(name) else {
-                continue;
-            };
-            if name == EMBEDDING {
-                for (token, row) in self.known.iter().zip(learnt.values.chunks(hidden)) {
-                    let start = *token as usize * hidden;
-                    values[start..start + hidden].copy_from_slice(row);
-                }
-            } else {
-                values.clone_from(&learnt.values);
-            }
-        }
-        Ok(tuned)
-    }
-
-    /// The whole model. Tokens that were never met get the mean embedding of those that were, so
-    /// that nothing is said about them.
-    fn parameters(mut self) -> Parameters {
-        let hidden = self.configuration.hidden_size;
-        if let Some(values) = self.weights.get_mut(EMBEDDING) {
-            let mut mean = vec![0.0_f64; hidden];
-            for token in &self.known {
-                let row = &values[*token as usize * hidden..][..hidden];
-                for (sum, value) in mean.iter_mut().zip(row) {
-                    *sum += f64::from(*value) / self.known.len() as f64;
-                }
-            }
-            for (token, row) in values.chunks_mut(hidden).enumerate() {
-                if !self.known.contains(&(token as u32)) {
-                    for (value, mean) in row.iter_mut().zip(&mean) {
-                        *value = *mean as f32;
-                    }
-                }
-            }
-        }
-        let shapes: BTreeMap<String, Vec<usize>> =
-            self.configuration.tensors().into_iter().collect();
-        let all = self.weights.into_iter().map(|(name, values)| {
-            let shape = shapes.get(&name).cloned().unwrap_or_default();
-            (name, Parameter::new(shape, values))
-        });
-        Parameters::new(all.collect())
-    }
 }
 
 /// Puts the course of a phase behind that of those before.

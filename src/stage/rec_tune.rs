@@ -8,17 +8,18 @@ use serde_json::json;
 
 use super::codec::write_predictions;
 use super::language_model::{Loaded, adapter_input, template};
+use super::needs::{Asked, Known, KnownLengths, Needs, Passes, Unknown, of_tuning};
 use super::train_recommender::predictions;
 use super::tuned::{Tuning, write_course, write_summary};
 use super::tuning_params::{Both, Complete, EvaluatedRows, ValidationSize, Written};
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
 use crate::base::Lane;
 use crate::data::{Domain, Sample};
+use crate::language_model::memory::Trained;
 use crate::metric::plausible::suspicions;
 use crate::prompt::Encoder;
-use crate::tuning::{
-    Answers, Evaluate, Example, Question, SelectBy, TuneOptions, Validation, every_third,
-};
+use crate::tuning::census::evaluate_in_domains;
+use crate::tuning::{Answers, Example, Question, SelectBy, TuneOptions, Validation, every_third};
 
 /// Trains a LoRA adapter on samples.
 #[derive(Debug)]
@@ -76,6 +77,37 @@ impl StageKind for RecTune {
     fn lighter(params: &Params) -> Option<(Params, String)> {
         let (lighter, words) = params.0.lighter()?;
         Some((Params(lighter), words))
+    }
+
+    fn passes(params: &Params) -> Option<Passes> {
+        params.0.passes()
+    }
+
+    fn with_passes(params: &Params, passes: Passes) -> Option<Params> {
+        Some(Params(params.0.with_passes(passes)))
+    }
+
+    fn needs(
+        params: &Params,
+        known: &dyn Known,
+        lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        let params = &params.0;
+        let (options, lora) = params.read().ok()?;
+        let asked = Asked {
+            trained: Trained::Adapter(lora),
+            limit: params.limit(),
+            passes: params.passes()?,
+        };
+        let needs_texts = options.select_by == SelectBy::Loss;
+        Some(of_tuning(
+            known,
+            lengths,
+            &asked,
+            options,
+            ("train", Some("valid")),
+            (params.fidelity.validation_size, needs_texts),
+        ))
     }
 
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
@@ -226,12 +258,10 @@ fn validation(
 /// The options, with the released interval counting K: the samples of one domain, not of all.
 fn in_domains(options: &TuneOptions, train: &[Sample]) -> TuneOptions {
     let domains: BTreeSet<Domain> = train.iter().map(|sample| sample.domain).collect();
-    let mut options = options.clone();
-    if options.evaluate == Evaluate::Released && domains.len() > 1 {
-        let interval = Evaluate::released_interval(train.len() / domains.len());
-        options.evaluate = Evaluate::Steps(interval);
+    TuneOptions {
+        evaluate: evaluate_in_domains(options.evaluate, train.len(), domains.len()),
+        ..options.clone()
     }
-    options
 }
 
 /// Parameters are checked before a stage runs; should they not be, this says so.

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::codec::readouts::{ReadoutRow, write_readouts};
 use super::codec::write_predictions;
 use super::language_model::{Loaded, adapter_input, template};
+use super::needs::{Asked, Known, KnownLengths, Needs, Passes, Unknown, of_scoring};
 use super::samples::write_json;
 use super::train_recommender::predictions;
 use super::tuned::Reporting;
@@ -14,6 +15,7 @@ use super::tuning_params::fewer_tokens;
 use super::{InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind, samples};
 use crate::base::{Digest, Lane};
 use crate::language_model::Precision;
+use crate::language_model::memory::Trained;
 use crate::metric::plausible::suspicions;
 use crate::prompt::{Cutoff, Encoder, Limit};
 use crate::tuning::{read_out_all, shared_prefix, yes_probability};
@@ -111,6 +113,33 @@ impl StageKind for Score {
         Some((lighter, words))
     }
 
+    fn passes(params: &Params) -> Option<Passes> {
+        Some(Passes {
+            pass_tokens: params.pass_tokens,
+            checkpoint_layers: None,
+        })
+    }
+
+    fn with_passes(params: &Params, passes: Passes) -> Option<Params> {
+        Some(Params {
+            pass_tokens: passes.pass_tokens,
+            ..params.clone()
+        })
+    }
+
+    fn needs(
+        params: &Params,
+        known: &dyn Known,
+        lengths: &mut KnownLengths,
+    ) -> Option<Result<Needs, Unknown>> {
+        let asked = Asked {
+            trained: Trained::Nothing,
+            limit: limit(params),
+            passes: Self::passes(params)?,
+        };
+        Some(of_scoring(known, lengths, &asked))
+    }
+
     fn run(params: &Params, context: &StageContext) -> Result<(), StageError> {
         let loaded = Loaded::open(context, params.precision)?;
         let template = template(context)?;
@@ -119,11 +148,7 @@ impl StageKind for Score {
             .transpose()?;
         let b_norm = adapter.as_ref().map(crate::language_model::Adapter::b_norm);
         let samples = samples::read(context.input("samples")?)?;
-        let limit = Limit {
-            tokens: params.cutoff_length,
-            cutoff: params.cutoff,
-        };
-        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit);
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit(params));
         let asked = samples
             .iter()
             .map(|sample| encoder.question(sample))
@@ -213,6 +238,13 @@ impl StageKind for Score {
                 "fitted": fitted,
             }),
         )
+    }
+}
+
+fn limit(params: &Params) -> Limit {
+    Limit {
+        tokens: params.cutoff_length,
+        cutoff: params.cutoff,
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::StageError;
 use super::language_model::{Read, layered, nothing};
+use super::needs::Passes;
 use super::rec_tune::not_checked;
 use crate::language_model::{LoraOptions, Precision};
 use crate::prompt::{Cutoff, Limit};
@@ -187,6 +188,31 @@ pub(super) fn lighter(resources: &Read<Resources>) -> Option<(Read<Resources>, S
     Some((Read::Good(less), words))
 }
 
+/// What passes are cut to.
+pub(super) fn passes(resources: &Read<Resources>) -> Option<Passes> {
+    let Read::Good(resources) = resources else {
+        return None;
+    };
+    Some(Passes {
+        pass_tokens: resources.pass_tokens,
+        checkpoint_layers: Some(resources.checkpoint_layers),
+    })
+}
+
+/// The same resources with other passes.
+pub(super) fn with_passes(resources: &Read<Resources>, passes: Passes) -> Read<Resources> {
+    let Read::Good(resources) = resources else {
+        return resources.clone();
+    };
+    Read::Good(Resources {
+        pass_tokens: passes.pass_tokens,
+        checkpoint_layers: passes
+            .checkpoint_layers
+            .unwrap_or(resources.checkpoint_layers),
+        ..resources.clone()
+    })
+}
+
 /// Half the tokens in a pass, down to one text at a time.
 pub(super) fn fewer_tokens(tokens: usize) -> Option<(usize, String)> {
     match tokens {
@@ -283,6 +309,19 @@ impl Complete {
         let mut lighter = self.clone();
         lighter.resources = resources;
         Some((lighter, words))
+    }
+
+    /// What its passes are cut to.
+    pub(super) fn passes(&self) -> Option<Passes> {
+        passes(&self.resources)
+    }
+
+    /// The same training with other passes.
+    pub(super) fn with_passes(&self, passes: Passes) -> Self {
+        Self {
+            resources: with_passes(&self.resources, passes),
+            ..self.clone()
+        }
     }
 
     /// Settings and adapter, once checked.

@@ -8,14 +8,16 @@ pub mod collect;
 pub mod compare;
 pub mod details;
 mod lineage;
+pub mod outlook;
 pub mod publish;
 pub mod runs;
+pub mod speeds;
 mod standing;
 pub mod verify;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use petgraph::graph::NodeIndex;
 use serde_json::Value;
@@ -28,7 +30,7 @@ use crate::plan::{self, Plan, PlanError};
 use crate::recommender::{self, LANGUAGE_MODEL, RECOMMENDERS};
 use crate::report::{FIGURES, ReportError, TABLES};
 use crate::results::ResultError;
-use crate::schedule::{self, Interrupt, Options, RunSummary, WorkerCommand};
+use crate::schedule::{self, Fitted, Interrupt, Options, RunSummary, WorkerCommand};
 use crate::spec::{Experiment, LoadError, Request, SpecError, Vocabulary};
 use crate::stage::{ErasedStage, STAGES, StageError, check_device};
 
@@ -73,6 +75,8 @@ pub struct Study {
     pub worker: Option<WorkerCommand>,
     /// Where stages of the accelerator lane compute.
     devices: Devices,
+    /// Stages that run with other parameters than their pipeline's, so that they fit into memory.
+    pub fitted: OnceLock<BTreeMap<NodeIndex, Fitted>>,
 }
 
 /// Why a study cannot go on.
@@ -116,7 +120,7 @@ pub enum StudyError {
 #[must_use]
 pub fn vocabulary() -> Vocabulary {
     // Leaked once a process, a few dozen bytes: the registries are constants, their names are not.
-    static NAMES: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
+    static NAMES: OnceLock<Vocabulary> = OnceLock::new();
     *NAMES.get_or_init(|| Vocabulary {
         methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
         pipeline_methods: &[LANGUAGE_MODEL],
@@ -188,6 +192,7 @@ impl Study {
             folders,
             worker: None,
             devices,
+            fitted: OnceLock::new(),
         })
     }
 
@@ -237,7 +242,11 @@ impl Study {
         sink: &mut dyn FnMut(EventKind),
     ) -> RunSummary {
         let options = self.options(jobs, fail_fast);
-        schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink)
+        let summary = schedule::run(&self.graph, plan, &self.store, &options, interrupt, sink);
+        if summary.ran > 0 {
+            self.learn_speeds(plan, jobs);
+        }
+        summary
     }
 
     /// How this experiment's stages are run.
@@ -250,6 +259,7 @@ impl Study {
             logs: self.folders.logs(),
             worker: self.worker.clone(),
             devices: self.devices.0.clone(),
+            fitted: self.fitted.get().cloned().unwrap_or_default(),
         }
     }
 

@@ -10,6 +10,7 @@
 //! goes on from its state ends with the same bytes as one that was never stopped.
 
 pub mod adamw;
+pub mod census;
 pub mod curve;
 pub mod error;
 pub mod every_third;

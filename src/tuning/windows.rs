@@ -52,7 +52,16 @@ impl Windows {
     /// # Errors
     /// If there are no rows.
     pub fn new(rows: &[Example], options: &TuneOptions) -> Result<Self, TuneError> {
-        if rows.is_empty() {
+        let lengths = rows.iter().map(|row| row.tokens.len());
+        Self::of_lengths(lengths.collect(), options)
+    }
+
+    /// Plans a training on rows of which only the lengths in tokens are known.
+    ///
+    /// # Errors
+    /// If there are no rows.
+    pub fn of_lengths(lengths: Vec<usize>, options: &TuneOptions) -> Result<Self, TuneError> {
+        if lengths.is_empty() {
             return Err(TuneError::Data("there are no training rows".to_owned()));
         }
         let micro = match options.reduction {
@@ -60,7 +69,7 @@ impl Windows {
             Reduction::TokenMean | Reduction::RowMean => options.batch_size,
         };
         let accumulation = options.accumulation();
-        let per_epoch = rows.len().div_ceil(micro.max(1));
+        let per_epoch = lengths.len().div_ceil(micro.max(1));
         let steps_per_epoch = (per_epoch / accumulation).max(1);
         let total = options
             .max_steps
@@ -75,7 +84,7 @@ impl Windows {
             }
         }
         Ok(Self {
-            lengths: rows.iter().map(|row| row.tokens.len()).collect(),
+            lengths,
             shuffled: options.shuffle,
             grouped: options.group_by_length,
             batch: options.batch_size,

@@ -6,11 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Exit, Global, output, size};
+use super::{CliError, Exit, Global, output};
 use crate::artifact::Store;
 use crate::artifact::garbage::{Amount, Garbage, Removed, Wanted, Why};
 use crate::base::clock;
 use crate::base::limits::{self, duration};
+use crate::cli::output::size;
 use crate::study::result_keys;
 
 /// So many artifacts of one reason are listed.

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use clap::Args;
 
-use super::{CliError, Exit, manifests, output, runs, size};
+use super::{CliError, Exit, manifests, output, runs};
 use crate::artifact::{Manifest, Store};
 use crate::base::clock;
+use crate::cli::output::size;
 
 /// Arguments of `runner cache ls`.
 #[derive(Debug, Args)]

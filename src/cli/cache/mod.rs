@@ -60,23 +60,3 @@ fn manifests(store: &Store) -> Result<Vec<Manifest>, CliError> {
     });
     Ok(found)
 }
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..=9_999 => format!("{bytes} B"),
-        10_000..=9_999_999 => format!("{:.1} kB", bytes as f64 / 1e3),
-        10_000_000..=9_999_999_999 => format!("{:.1} MB", bytes as f64 / 1e6),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sizes_read_well() {
-        assert_eq!(super::size(512), "512 B");
-        assert_eq!(super::size(12_345), "12.3 kB");
-        assert_eq!(super::size(12_345_678), "12.3 MB");
-        assert_eq!(super::size(13_500_000_000), "13.5 GB");
-    }
-}

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Exit, output, runs, size};
+use super::{CliError, Exit, output, runs};
 use crate::artifact::Store;
 use crate::artifact::verify::{Finding, FindingKind, Verification};
+use crate::cli::output::size;
 use crate::reporter::{JournalFile, KnownRun};
 use crate::study::{Folders, shown};
 

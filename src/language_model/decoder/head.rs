@@ -16,7 +16,8 @@ use crate::nn::vector::{log_sum_exp, softmax};
 /// Most numbers in a block of logits.
 const BLOCK: usize = 1 << 24;
 
-fn rows_per_block(vocabulary: usize) -> usize {
+/// Rows whose logits are made at once.
+pub(in crate::language_model) fn rows_per_block(vocabulary: usize) -> usize {
     (BLOCK / vocabulary.max(1)).clamp(16, 1024)
 }
 

@@ -155,11 +155,12 @@ impl Layer<'_> {
         let queries = query_shape.forward(&raw[QUERY]);
         let keys = key_shape.forward(&raw[KEY]);
         let values = value_shape.forward(&raw[VALUE]);
-        let [raw_query, raw_key, _] = raw;
-        let raw = if keep && self.head_norms.is_some() {
-            [raw_query, raw_key]
-        } else {
-            [Vec::new(), Vec::new()]
+        let raw = match raw {
+            [raw_query, raw_key, _] if keep && self.head_norms.is_some() => [raw_query, raw_key],
+            all => {
+                drop(all);
+                [Vec::new(), Vec::new()]
+            }
         };
         let heads = Heads {
             configuration: scene.configuration,
@@ -172,6 +173,13 @@ impl Layer<'_> {
         let (attended, log_sums) = heads.forward()?;
         let (mut middle, low_output) = modules[OUTPUT].forward(&attended, &asked)?;
         low[OUTPUT] = low_output;
+        // The widest part is still to come: where nothing goes back, all that is not needed goes.
+        let [queries, keys, values, attended] = if keep {
+            [queries, keys, values, attended]
+        } else {
+            drop([queries, keys, values, attended]);
+            Default::default()
+        };
         match scene.gather(x, hidden) {
             Some(chosen) => add_all(&mut middle, &chosen),
             None => add_all(&mut middle, x),

@@ -11,10 +11,14 @@ mod layer;
 mod linear;
 mod model;
 mod network;
+mod numbers;
 mod passes;
 pub mod weights;
 
+pub(super) use head::rows_per_block;
 pub(super) use heads::Angles;
+pub(super) use model::ROWS_AT_ONCE;
 pub use model::{Decoder, Trainable};
+pub(super) use numbers::layer_numbers;
 pub(super) use weights::check_adapter;
 pub use weights::{Weights, fresh_adapter, fresh_weights};

@@ -12,7 +12,7 @@ use crate::language_model::{
 };
 
 /// Most rows of a pass that only scores.
-const ROWS_AT_ONCE: usize = 4096;
+pub(in crate::language_model) const ROWS_AT_ONCE: usize = 4096;
 
 /// What of a model is trained.
 #[derive(Debug, Clone, PartialEq)]

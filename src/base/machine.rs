@@ -1,0 +1,82 @@
+//! What this machine has.
+
+use std::fs;
+use std::path::Path;
+
+/// Bytes of memory that this process may come to use: the machine's, or the limit of the control
+/// group it is in, whichever is less. `None` where the system does not tell.
+#[must_use]
+pub fn memory() -> Option<u64> {
+    let total = fs::read_to_string("/proc/meminfo").ok();
+    let total = total.and_then(|text| of_meminfo(&text));
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limit = limit_of_groups(&groups, Path::new("/sys/fs/cgroup"));
+    total.into_iter().chain(limit).min()
+}
+
+fn of_meminfo(text: &str) -> Option<u64> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+/// The least limit on the way from this process's group to the root, in either form of control
+/// groups.
+fn limit_of_groups(groups: &str, root: &Path) -> Option<u64> {
+    let mut least = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (base, file) = if controllers.is_empty() {
+            (root.to_owned(), "memory.max")
+        } else if controllers.split(',').any(|name| name == "memory") {
+            (root.join("memory"), "memory.limit_in_bytes")
+        } else {
+            continue;
+        };
+        let inner = base.join(path.trim_start_matches('/'));
+        for folder in inner.ancestors() {
+            // "max", and a number of pages beyond every machine, mean no limit.
+            let limit = fs::read_to_string(folder.join(file)).ok();
+            let limit = limit.and_then(|text| text.trim().parse::<u64>().ok());
+            least = least.into_iter().chain(limit).min();
+            if folder == base {
+                break;
+            }
+        }
+    }
+    least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
+    fn the_least_limit_holds() {
+        assert_eq!(
+            of_meminfo("MemTotal:  24 kB\nMemFree: 1 kB\n"),
+            Some(24 << 10)
+        );
+        assert_eq!(of_meminfo("MemFree: 1 kB\n"), None);
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        let deep = root.join("jobs/one");
+        fs::create_dir_all(&deep).expect("folders");
+        fs::write(root.join("jobs/memory.max"), "5000\n").expect("a file");
+        fs::write(deep.join("memory.max"), "max\n").expect("a file");
+        assert_eq!(limit_of_groups("0::/jobs/one\n", root), Some(5000));
+        assert_eq!(limit_of_groups("0::/\n", root), None);
+        let old = root.join("memory/jobs");
+        fs::create_dir_all(&old).expect("folders");
+        fs::write(old.join("memory.limit_in_bytes"), "4000").expect("a file");
+        let groups = "5:cpu:/\n4:hugetlb,memory:/jobs\n0::/jobs/one\n";
+        assert_eq!(limit_of_groups(groups, root), Some(4000));
+        assert!(memory().is_none_or(|bytes| bytes > 1 << 20));
+    }
+}
