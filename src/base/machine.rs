@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Bytes of memory that this process may come to use: the machine's, or the limit of the control
 /// group it is in, whichever is less. `None` where the system does not tell.
@@ -12,6 +13,49 @@ pub fn memory() -> Option<u64> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limit = limit_of_groups(&groups, Path::new("/sys/fs/cgroup"));
     total.into_iter().chain(limit).min()
+}
+
+/// An NVIDIA card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    /// As its maker calls it.
+    pub name: String,
+    /// Bytes of its memory.
+    pub memory: u64,
+}
+
+/// A card by CUDA's count, as `nvidia-smi` knows it: asking the driver itself would take some hundred
+/// megabytes of the card. `None` where there is no such program or card.
+#[must_use]
+pub fn card(ordinal: usize) -> Option<Card> {
+    let visible = std::env::var("CUDA_VISIBLE_DEVICES").unwrap_or_default();
+    let asked = Command::new("nvidia-smi")
+        .args([
+            "--query-gpu=name,memory.total",
+            "--format=csv,noheader,nounits",
+        ])
+        .arg(format!("--id={}", visible_card(&visible, ordinal)))
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
+    of_nvidia_smi(&String::from_utf8_lossy(&asked.stdout))
+}
+
+/// Which of the machine's cards a process sees as this one, by `CUDA_VISIBLE_DEVICES`.
+#[must_use]
+pub fn visible_card(visible: &str, ordinal: usize) -> String {
+    let card = visible.split(',').map(str::trim).nth(ordinal);
+    let card = card.filter(|card| !card.is_empty());
+    card.map_or_else(|| ordinal.to_string(), str::to_owned)
+}
+
+fn of_nvidia_smi(text: &str) -> Option<Card> {
+    let (name, mebibytes) = text.lines().next()?.rsplit_once(',')?;
+    let mebibytes: u64 = mebibytes.trim().parse().ok()?;
+    Some(Card {
+        name: name.trim().to_owned(),
+        memory: mebibytes.checked_mul(1 << 20)?,
+    })
 }
 
 fn of_meminfo(text: &str) -> Option<u64> {
@@ -55,6 +99,22 @@ fn limit_of_groups(groups: &str, root: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cards_are_known_by_nvidia_smi() {
+        let card = Card {
+            name: "NVIDIA GeForce RTX 3090".to_owned(),
+            memory: 24_576 << 20,
+        };
+        assert_eq!(
+            of_nvidia_smi("NVIDIA GeForce RTX 3090, 24576\n"),
+            Some(card)
+        );
+        assert_eq!(of_nvidia_smi("No devices were found\n"), None);
+        assert_eq!(of_nvidia_smi(""), None);
+        assert_eq!(visible_card("", 1), "1");
+        assert_eq!(visible_card("3, GPU-1a2b", 1), "GPU-1a2b");
+    }
 
     #[test]
     #[expect(clippy::expect_used, reason = "a test fails by panicking")]

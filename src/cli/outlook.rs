@@ -74,6 +74,8 @@ fn limit_words(limit: MemoryLimit) -> String {
     let from = match limit.from {
         LimitFrom::Limits => "that `limits` allow",
         LimitFrom::Machine => "that this machine has",
+        LimitFrom::Card => "that the card has",
+        LimitFrom::Asked => "that --memory gives",
     };
     format!("{} {from}", size(limit.bytes))
 }

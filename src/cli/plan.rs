@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::arguments::{ExperimentArguments, Global, default_jobs};
+use super::arguments::{DeviceArgument, ExperimentArguments, Global, default_jobs};
 use super::{CliError, Exit, output};
 use crate::base::clock;
+use crate::base::limits::size;
 use crate::plan::reason::sentences;
 use crate::plan::{Plan, Verdict};
 use crate::study::Study;
@@ -26,6 +27,11 @@ use crate::study::Study;
 pub(super) struct Arguments {
     #[command(flatten)]
     experiment: ExperimentArguments,
+    #[command(flatten)]
+    device: DeviceArgument,
+    /// What the device has of memory, for one that is not in this machine: `24GiB`.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
     /// List every stage, not one line a template.
     #[arg(long)]
     all: bool,
@@ -38,9 +44,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
-    let study = arguments.experiment.open_to_read(global)?;
+    let mut study = arguments.experiment.open_to_read(global)?;
+    study.choose_devices(arguments.device.device.clone());
+    study.device_memory = arguments.memory;
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     show(&study, jobs, arguments.all, arguments.json)
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    size(text).ok_or_else(|| format!("`{text}` is no amount of memory; write `24GiB` or `12GB`"))
 }
 
 /// Prints a plan.

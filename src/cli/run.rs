@@ -62,12 +62,14 @@ pub(super) struct Arguments {
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
     let jobs = arguments.jobs.map_or_else(default_jobs, usize::from);
     if arguments.dry_run {
-        let study = arguments.experiment.open_to_read(global)?;
+        let mut study = arguments.experiment.open_to_read(global)?;
+        study.choose_devices(arguments.device.device.clone());
         return super::plan::show(&study, jobs, false, arguments.json);
     }
     let mut study = arguments.experiment.open(global)?;
     study.worker = super::worker::command();
-    study.choose_devices(arguments.device.device.clone())?;
+    study.choose_devices(arguments.device.device.clone());
+    study.check_devices()?;
     let writes_results = !study.experiment.pipeline.results.metrics.is_empty();
     if writes_results {
         check_writable(&study)?;

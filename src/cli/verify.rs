@@ -53,7 +53,8 @@ fn time(text: &str) -> Result<Duration, String> {
 pub(super) fn run(global: &Global, arguments: &Arguments) -> Result<Exit, CliError> {
     let mut study = arguments.experiment.open(global)?;
     study.worker = super::worker::command();
-    study.choose_devices(arguments.device.device.clone())?;
+    study.choose_devices(arguments.device.device.clone());
+    study.check_devices()?;
     let plan = study.plan()?;
     let nodes: Vec<NodeIndex> = if arguments.stages.is_empty() {
         let fresh = |node: &NodeIndex| {

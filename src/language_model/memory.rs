@@ -11,7 +11,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::lora::MODULES;
-use super::{Configuration, LoraOptions};
+use super::{Compute, Configuration, Frozen, LoraOptions, Precision};
+use crate::base::Device;
 
 /// How numbers that are never trained are stored: so many bytes for so many numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,23 @@ impl Packing {
         bytes: 4,
         numbers: 1,
     };
+
+    /// 8 bits a number.
+    pub const Q8_0: Self = Self::blocks("q8_0", 34, 32);
+
+    /// 4 bits a number.
+    pub const Q4_0: Self = Self::blocks("q4_0", 18, 32);
+
+    /// 4 bits a number, in larger blocks.
+    pub const Q4_K: Self = Self::blocks("q4_k", 144, 256);
+
+    const fn blocks(name: &'static str, bytes: u64, numbers: u64) -> Self {
+        Self {
+            name,
+            bytes,
+            numbers,
+        }
+    }
 
     /// Bytes of so many numbers.
     #[must_use]
@@ -76,6 +94,35 @@ pub struct LayerNumbers {
     pub forward: u64,
     /// On the way back: what was kept and the incoming gradient included.
     pub backward: u64,
+}
+
+/// Counts what is alive.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    alive: u64,
+    most: u64,
+}
+
+impl Ledger {
+    pub(super) fn take(&mut self, numbers: usize) {
+        self.alive += numbers as u64;
+        self.most = self.most.max(self.alive);
+    }
+
+    pub(super) fn give(&mut self, numbers: usize) {
+        self.alive = self.alive.saturating_sub(numbers as u64);
+    }
+
+    /// Something that is gone at once.
+    pub(super) fn touch(&mut self, numbers: usize) {
+        self.take(numbers);
+        self.give(numbers);
+    }
+
+    /// The most that was alive at once.
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
 }
 
 /// How a device computes, as far as memory is concerned.
@@ -131,6 +178,61 @@ impl Engine {
         gaps: (0.45, 32 << 20),
         program_bytes: 40 << 20,
     };
+
+    /// The engine that computes in these numbers on this device.
+    #[must_use]
+    pub fn of(device: Device, precision: Precision) -> Self {
+        if device == Device::Cpu && precision.is_default() {
+            return Self::CPU;
+        }
+        Self::on_tensors(device, precision)
+    }
+
+    /// The decoder on candle's tensors.
+    #[must_use]
+    pub fn on_tensors(device: Device, precision: Precision) -> Self {
+        let on_card = device != Device::Cpu;
+        let bytes = precision.compute.size_bytes() as u64;
+        let plain = Packing::blocks("dense", bytes, 1);
+        Self {
+            name: match (on_card, precision.compute) {
+                (true, Compute::F32) => "card, f32",
+                (true, Compute::F16) => "card, f16",
+                (true, Compute::Bf16) => "card, bf16",
+                (false, Compute::F32) => "CPU, tensors in f32",
+                (false, Compute::F16) => "CPU, tensors in f16",
+                (false, Compute::Bf16) => "CPU, tensors in bf16",
+            },
+            matrices: match precision.weights {
+                Frozen::Dense => plain,
+                Frozen::Q8_0 => Packing::Q8_0,
+                Frozen::Q4_0 => Packing::Q4_0,
+                Frozen::Q4K => Packing::Q4_K,
+            },
+            vocabulary: plain,
+            packings: match precision.weights {
+                Frozen::Dense => &[Packing::Q8_0, Packing::Q4_K],
+                Frozen::Q8_0 => &[Packing::Q4_K],
+                Frozen::Q4_0 | Frozen::Q4K => &[],
+            },
+            activation_bytes: bytes,
+            trained_bytes: 4,
+            // Two of them stand side by side in f32 while a softmax is made.
+            logit_bytes: 8,
+            copies_trained_weights: false,
+            rows_of_logits: super::tensor::rows_of_logits,
+            most_scored_rows: super::tensor::ROWS_AT_ONCE,
+            layer: match precision.weights {
+                Frozen::Dense => super::tensor::layer_numbers,
+                _ => super::tensor::layer_numbers_quantised,
+            },
+            // Angles in f32, and the keys of dropout of two modules a layer.
+            row_bytes: 2048,
+            gaps: (0.0, 0),
+            // CUDA's own, with its libraries' buffers; not measured yet.
+            program_bytes: if on_card { 600 << 20 } else { 40 << 20 },
+        }
+    }
 }
 
 /// Bytes of a peak, by what they are for.
@@ -404,13 +506,42 @@ mod tests {
         assert_eq!(peak.optimiser, 3 * 4 * 4_194_304);
     }
 
+    /// The promise for 24 GiB: a micro-batch of 32 prompts, cut into passes, fits in `bf16`; whole
+    /// passes fit with layers computed again, or with fewer bits.
+    #[test]
+    fn llama_7b_trains_within_24_gib() {
+        let configuration = seven_billion();
+        let lora = LoraOptions::default();
+        let peak = |weights, rows, checkpoint| {
+            let precision = Precision {
+                compute: Compute::Bf16,
+                weights,
+            };
+            let planned = Planned {
+                engine: &Engine::of(Device::Cuda(0), precision),
+                configuration: &configuration,
+                trained: Trained::Adapter(&lora),
+                keeps_best: true,
+            };
+            let size = PassSize {
+                rows,
+                asked: rows - rows / 200,
+                sequences: rows / 200,
+                prefix: 0,
+                longest: 200,
+            };
+            planned.training(size, checkpoint).total() as f64 / f64::from(1 << 30)
+        };
+        assert!(peak(Frozen::Dense, 2000, false) < 22.0);
+        assert!(peak(Frozen::Dense, 6400, false) > 24.0);
+        assert!(peak(Frozen::Dense, 6400, true) < 20.0);
+        assert!(peak(Frozen::Q8_0, 4000, false) < 24.0);
+        assert!(peak(Frozen::Q4K, 4000, false) < peak(Frozen::Q8_0, 4000, false));
+    }
+
     #[test]
     fn blocks_of_packed_numbers_are_whole() {
-        let q8 = Packing {
-            name: "q8_0",
-            bytes: 34,
-            numbers: 32,
-        };
+        let q8 = Packing::Q8_0;
         assert_eq!(q8.bytes_of(64), 68);
         assert_eq!(q8.bytes_of(65), 102);
         assert_eq!(Packing::F32.bytes_of(7), 28);

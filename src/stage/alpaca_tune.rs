@@ -116,6 +116,7 @@ impl StageKind for AlpacaTune {
             trained: Trained::Adapter(lora),
             limit: limit(params),
             passes: params.passes()?,
+            precision: params.precision,
         };
         Some(of_tuning(
             known,

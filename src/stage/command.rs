@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::program_log::ProgramLog;
 use super::{Arity, InputDeclaration, OutputDeclaration, StageContext, StageError, StageKind};
+use crate::base::machine::visible_card;
 use crate::base::{Device, Lane};
 
 /// Parameters of [`Command`].
@@ -225,12 +226,7 @@ fn device_variables(device: Device) -> Vec<(&'static str, String)> {
     if let Device::Cuda(ordinal) = device {
         // The caller may see some of the machine's cards only, in an order of its own.
         let visible = std::env::var(VISIBLE_CARDS).unwrap_or_default();
-        let card = visible.split(',').map(str::trim).nth(ordinal);
-        let card = card.filter(|card| !card.is_empty());
-        variables.push((
-            VISIBLE_CARDS,
-            card.map_or_else(|| ordinal.to_string(), str::to_owned),
-        ));
+        variables.push((VISIBLE_CARDS, visible_card(&visible, ordinal)));
     }
     variables
 }

@@ -16,11 +16,11 @@ use super::pretrain;
 pub use super::text_lengths::KnownLengths;
 use super::text_lengths::{Prompting, What};
 use super::tuning_params::ValidationSize;
-use crate::base::{Digest, bounded, canonical_json};
+use crate::base::{Device, Digest, bounded, canonical_json};
 pub use crate::language_model::memory::Peak;
 use crate::language_model::memory::{Engine, Planned, Trained};
 use crate::language_model::operations::{self, Amount};
-use crate::language_model::{Configuration, HubCache, HubModel};
+use crate::language_model::{Configuration, HubCache, HubModel, Precision};
 use crate::model_files::hub::TOKENIZER_FILE;
 use crate::prompt::Limit;
 use crate::tuning::TuneOptions;
@@ -34,6 +34,8 @@ pub trait Known {
     fn kind(&self) -> &'static str;
     /// Its parameters after defaults.
     fn params(&self) -> &Value;
+    /// Where it will compute.
+    fn device(&self) -> Device;
     /// What is connected to an input, in order.
     fn inputs(&self, name: &str) -> Vec<KnownInput<'_>>;
 }
@@ -207,6 +209,8 @@ pub(super) struct Asked<'a> {
     pub(super) limit: Limit,
     /// What passes are cut to.
     pub(super) passes: Passes,
+    /// In which numbers it computes.
+    pub(super) precision: Precision,
 }
 
 /// The needs of a training of an adapter on the inputs `train`, validated on `valid`: so many of
@@ -290,7 +294,7 @@ pub(super) fn of_tuning(
         fill(&mut training, pass_tokens.min(most));
     }
     let planned = Planned {
-        engine: &Engine::CPU,
+        engine: &Engine::of(known.device(), asked.precision),
         configuration: &backbone.configuration,
         trained: asked.trained,
         keeps_best: valid.is_some(),
@@ -325,7 +329,7 @@ pub(super) fn of_scoring(
         fill(&mut census, pass_tokens);
     }
     let planned = Planned {
-        engine: &Engine::CPU,
+        engine: &Engine::of(known.device(), asked.precision),
         configuration: &backbone.configuration,
         trained: asked.trained,
         keeps_best: false,

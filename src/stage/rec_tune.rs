@@ -98,6 +98,7 @@ impl StageKind for RecTune {
             trained: Trained::Adapter(lora),
             limit: params.limit(),
             passes: params.passes()?,
+            precision: params.precision,
         };
         let needs_texts = options.select_by == SelectBy::Loss;
         Some(of_tuning(

@@ -136,6 +136,7 @@ impl StageKind for Score {
             trained: Trained::Nothing,
             limit: limit(params),
             passes: Self::passes(params)?,
+            precision: params.precision,
         };
         Some(of_scoring(known, lengths, &asked))
     }

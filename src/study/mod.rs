@@ -75,6 +75,8 @@ pub struct Study {
     pub worker: Option<WorkerCommand>,
     /// Where stages of the accelerator lane compute.
     devices: Devices,
+    /// Bytes of memory of a device that is only planned for.
+    pub device_memory: Option<u64>,
     /// Stages that run with other parameters than their pipeline's, so that they fit into memory.
     pub fitted: OnceLock<BTreeMap<NodeIndex, Fitted>>,
 }
@@ -192,6 +194,7 @@ impl Study {
             folders,
             worker: None,
             devices,
+            device_memory: None,
             fitted: OnceLock::new(),
         })
     }
@@ -218,18 +221,20 @@ impl Study {
     }
 
     /// Makes stages of the accelerator lane compute elsewhere than the experiment says, if
-    /// something else is said, and checks that this program can.
-    ///
-    /// # Errors
-    /// If it is built without what a device needs.
-    pub fn choose_devices(&mut self, instead: Option<Devices>) -> Result<(), StudyError> {
+    /// something else is said.
+    pub fn choose_devices(&mut self, instead: Option<Devices>) {
         if let Some(devices) = instead {
             self.devices = devices;
         }
-        for device in &self.devices.0 {
-            check_device(*device).map_err(StudyError::Device)?;
-        }
-        Ok(())
+    }
+
+    /// Checks that this program can compute on the devices chosen.
+    ///
+    /// # Errors
+    /// If it is built without what one of them needs.
+    pub fn check_devices(&self) -> Result<(), StudyError> {
+        let mut devices = self.devices.0.iter();
+        devices.try_for_each(|device| check_device(*device).map_err(StudyError::Device))
     }
 
     /// Runs a plan.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Study;
 use super::speeds::{self, Speed, Speeds, Standing};
 use crate::artifact::latest;
-use crate::base::{Lane, machine};
+use crate::base::{Device, Lane, machine};
 use crate::graph::{NodeSource, SourceReference, StageGraph};
 use crate::plan::{Plan, reason};
 use crate::schedule::Fitted;
@@ -26,6 +26,10 @@ pub enum LimitFrom {
     Limits,
     /// This machine, or the control group that the program runs in.
     Machine,
+    /// The card.
+    Card,
+    /// Whoever asks, for a device that is not here.
+    Asked,
 }
 
 /// Bytes that a stage may take.
@@ -120,6 +124,10 @@ impl Known for Place<'_> {
         &self.study.graph.graph[self.node].params
     }
 
+    fn device(&self) -> Device {
+        self.study.first_device()
+    }
+
     fn inputs(&self, name: &str) -> Vec<KnownInput<'_>> {
         let inputs = &self.study.graph.graph[self.node].inputs;
         let sources = inputs.iter().filter(|input| input.name == name);
@@ -129,11 +137,42 @@ impl Known for Place<'_> {
 }
 
 impl Study {
+    /// The device that stands for all of them: several are taken to be alike.
+    fn first_device(&self) -> Device {
+        self.devices.0.first().copied().unwrap_or_default()
+    }
+
+    /// What the device has.
+    fn device_limit(&self) -> Option<MemoryLimit> {
+        if let Some(bytes) = self.device_memory {
+            let from = LimitFrom::Asked;
+            return Some(MemoryLimit { bytes, from });
+        }
+        let (bytes, from) = match self.first_device() {
+            Device::Cpu => (machine::memory(), LimitFrom::Machine),
+            Device::Cuda(ordinal) => {
+                let card = machine::card(ordinal);
+                (card.map(|card| card.memory), LimitFrom::Card)
+            }
+        };
+        bytes.map(|bytes| MemoryLimit { bytes, from })
+    }
+
+    /// What speeds are kept by: the card, or the processor with so many threads.
+    fn device_name(&self, jobs: usize) -> String {
+        match self.first_device() {
+            Device::Cpu => format!("{}, {jobs} threads", crate::artifact::processor()),
+            Device::Cuda(ordinal) => {
+                machine::card(ordinal).map_or_else(|| "an NVIDIA card".to_owned(), |card| card.name)
+            }
+        }
+    }
+
     /// What the stages of the accelerator lane that are to run will need, on `jobs` threads where
     /// the accelerator is the processor.
     #[must_use]
     pub fn outlook(&self, plan: &Plan<'_>, jobs: usize) -> Outlook {
-        let device = device(jobs);
+        let device = self.device_name(jobs);
         let on_accelerator = |node: &&NodeIndex| {
             plan.needed[node.index()] && self.graph.graph[**node].lane == Lane::Accelerator
         };
@@ -146,7 +185,7 @@ impl Study {
         }
         let speeds = Speeds::read(&self.store.speeds_path(), &device);
         let mut lengths = KnownLengths::load(&self.store.lengths_path());
-        let machine = machine::memory();
+        let machine = self.device_limit();
         let mut stages = Vec::new();
         for node in nodes {
             stages.extend(self.stage_outlook(plan, *node, &mut lengths, &speeds, machine));
@@ -161,7 +200,7 @@ impl Study {
         node: NodeIndex,
         lengths: &mut KnownLengths,
         speeds: &Speeds,
-        machine: Option<u64>,
+        machine: Option<MemoryLimit>,
     ) -> Option<StageOutlook> {
         let stage = &self.graph.graph[node];
         let place = Place {
@@ -173,10 +212,6 @@ impl Study {
         let limits = stage.limits.memory.map(|bytes| MemoryLimit {
             bytes,
             from: LimitFrom::Limits,
-        });
-        let machine = machine.map(|bytes| MemoryLimit {
-            bytes,
-            from: LimitFrom::Machine,
         });
         let limit = limits
             .into_iter()
@@ -216,7 +251,7 @@ impl Study {
 
     /// Keeps how fast the stages were that ran since a plan was made.
     pub(super) fn learn_speeds(&self, plan: &Plan<'_>, jobs: usize) {
-        let device = device(jobs);
+        let device = self.device_name(jobs);
         let path = self.store.speeds_path();
         let known = Speeds::read(&path, &device).keys();
         let mut lengths = KnownLengths::load(&self.store.lengths_path());
@@ -259,11 +294,6 @@ impl Study {
         speeds::append(&path, &found);
         lengths.save();
     }
-}
-
-/// The processor with so many threads.
-fn device(jobs: usize) -> String {
-    format!("{}, {jobs} threads", crate::artifact::processor())
 }
 
 impl Outlook {

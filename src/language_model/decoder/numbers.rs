@@ -2,33 +2,9 @@
 
 use super::network::{DOWN, GATE, KEY, OUTPUT, QUERY, UP, VALUE};
 use crate::language_model::lora::MODULES;
-use crate::language_model::memory::{LayerNumbers, PassSize, Trained};
+use crate::language_model::memory::{LayerNumbers, Ledger, PassSize, Trained};
 use crate::language_model::{Configuration, LoraOptions};
 use crate::nn::vector::rows_per_task;
-
-/// Counts what is alive.
-#[derive(Debug, Default)]
-struct Ledger {
-    alive: u64,
-    most: u64,
-}
-
-impl Ledger {
-    fn take(&mut self, numbers: usize) {
-        self.alive += numbers as u64;
-        self.most = self.most.max(self.alive);
-    }
-
-    fn give(&mut self, numbers: usize) {
-        self.alive = self.alive.saturating_sub(numbers as u64);
-    }
-
-    /// Something that is gone at once.
-    fn touch(&mut self, numbers: usize) {
-        self.take(numbers);
-        self.give(numbers);
-    }
-}
 
 /// The sizes of a layer in a pass.
 struct Layer<'a> {
@@ -165,7 +141,7 @@ impl Layer<'_> {
         ledger.give(self.asked * self.hidden);
         ledger.take(self.asked * self.inner);
         ledger.take(self.asked * self.hidden + self.low(DOWN));
-        ledger.most
+        ledger.most()
     }
 
     /// What `Linear::backward` needs beside what it is given: the gradient of the low-rank
@@ -235,6 +211,6 @@ impl Layer<'_> {
             ledger.take(self.all * self.hidden);
         }
         ledger.touch(self.norm(self.all));
-        ledger.most
+        ledger.most()
     }
 }

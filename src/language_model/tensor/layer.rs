@@ -1,5 +1,7 @@
 //! One layer, forward and backward; the same steps as `crate::language_model::decoder`'s.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Result, Tensor};
 
 use super::frozen::Matrix;
@@ -55,8 +57,8 @@ pub(super) struct Layer<'a> {
 pub(super) struct Rows {
     /// Cosine and sine of every row's angles, `[T, D/2]`, in `f32`.
     pub(super) angles: (Tensor, Tensor),
-    /// What decides the dropout of each module, `[T, 2]`; empty without dropout.
-    pub(super) keys: Vec<Tensor>,
+    /// What decides the dropout of each module with an adapter, `[T, 2]`; empty without dropout.
+    pub(super) keys: BTreeMap<usize, Tensor>,
     /// The share of numbers dropped.
     pub(super) rate: f32,
 }
@@ -100,7 +102,7 @@ pub(super) fn with_zeros(rows: &Tensor) -> Result<Tensor> {
 
 impl Rows {
     fn drop(&self, x: &Tensor, module: usize) -> Result<Tensor> {
-        match self.keys.get(module) {
+        match self.keys.get(&module) {
             Some(keys) => dropped(x, keys, self.rate),
             None => Ok(x.clone()),
         }
@@ -229,8 +231,8 @@ impl Layer<'_> {
             queries = scene.head_normed(&queries, for_query)?;
             keys = scene.head_normed(&keys, for_key)?;
         }
-        let queries = turn(&queries, scene.asked)?;
-        let keys = turn(&keys, scene.every)?;
+        queries = turn(&queries, scene.asked)?;
+        keys = turn(&keys, scene.every)?;
         let attended = scene.attend(&queries, &keys, &values)?;
         let (middle, low_output) = modules[OUTPUT].forward(&attended, scene.asked, compute)?;
         low[OUTPUT] = low_output;
@@ -305,6 +307,7 @@ impl Layer<'_> {
         drop((for_gate, for_up));
         let for_normed = there(for_normed)?;
         let through = normed_backward(&kept.middle, &for_normed, &self.middle_norm, norm_epsilon)?;
+        drop(for_normed);
         let for_middle = (gradient + through)?;
 
         // Attention block.
@@ -321,12 +324,13 @@ impl Layer<'_> {
         let Some(for_attended) = for_attended else {
             return Ok(None);
         };
-        let [for_query, for_key, for_value] = scene.attend_backward(&kept, &for_attended)?;
+        let [mut for_query, mut for_key, for_value] =
+            scene.attend_backward(&kept, &for_attended)?;
         drop(for_attended);
         let back =
             |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, -1.0);
-        let mut for_query = back(&for_query, scene.asked)?;
-        let mut for_key = back(&for_key, scene.every)?;
+        for_query = back(&for_query, scene.asked)?;
+        for_key = back(&for_key, scene.every)?;
         if let (Some((of_query, of_key)), Some((raw_query, raw_key))) =
             (&self.head_norms, &kept.raw)
         {

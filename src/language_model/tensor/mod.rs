@@ -16,11 +16,15 @@ pub mod device;
 mod frozen;
 mod layer;
 mod model;
+mod numbers;
 mod operations;
 mod packing;
 mod pass;
 mod weights;
 
 pub use device::open;
+pub(super) use model::ROWS_AT_ONCE;
 pub use model::TensorDecoder;
+pub(super) use numbers::{layer_numbers, layer_numbers_quantised};
+pub(super) use pass::rows_of_logits;
 pub use weights::TensorWeights;

@@ -17,7 +17,7 @@ use crate::language_model::{
 };
 
 /// Most rows of a pass that only scores.
-const ROWS_AT_ONCE: usize = 16_384;
+pub(in crate::language_model) const ROWS_AT_ONCE: usize = 16_384;
 
 /// Matrices of the adapter by layer and module.
 type OnDevice = BTreeMap<usize, Lora>;

@@ -6,7 +6,7 @@ use crate::language_model::Configuration;
 use crate::language_model::layout::{Asked, Layout};
 
 /// Most scores of a group: 2^26, 128 MiB in half precision.
-const SCORES_AT_ONCE: usize = 1 << 26;
+pub(super) const SCORES_AT_ONCE: usize = 1 << 26;
 
 /// Sequences of similar lengths side by side, padded to the longest.
 #[derive(Debug)]

@@ -1,5 +1,7 @@
 //! Passes through the whole model: forward to some rows, and back.
 
+use std::collections::BTreeMap;
+
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::frozen::dtype;
@@ -11,8 +13,8 @@ use crate::language_model::layout::{Asked, Goal, Layout, dropout_key};
 use crate::language_model::lora::MODULES;
 use crate::language_model::{Batch, Compute, Configuration, LanguageModelError, Pass};
 
-/// Most logits at a time: 2^25, 128 MiB.
-const LOGITS_AT_ONCE: usize = 1 << 25;
+/// Most logits at a time: 2^24, 64 MiB.
+const LOGITS_AT_ONCE: usize = 1 << 24;
 
 /// Gradients are this much larger on their way back through halves, where small ones would be
 /// nothing.
@@ -88,21 +90,20 @@ impl Task {
             }
             Tensor::from_vec(picked, (of.rows.len(), half), device)
         };
-        let mut keys = Vec::new();
+        let mut keys = BTreeMap::new();
         let dropout = pass.dropout.filter(|dropout| dropout.rate > 0.0);
         if let Some(dropout) = dropout {
-            let modules = network.layers.len() * MODULES.len();
-            let mut all = Vec::with_capacity(modules * of.rows.len() * 2);
-            for module in 0..modules {
+            let modules = network.layers.iter().flat_map(|layer| &layer.modules);
+            for module in modules.filter(|module| module.lora.is_some()) {
+                let mut all = Vec::with_capacity(of.rows.len() * 2);
                 for (stream, position) in of.streams.iter().zip(&of.positions) {
-                    let key = dropout_key(dropout.seed, *stream, module as u64, *position);
+                    let number = module.number as u64;
+                    let key = dropout_key(dropout.seed, *stream, number, *position);
                     all.extend([key as u32, (key >> 32) as u32]);
                 }
+                let all = Tensor::from_vec(all, (of.rows.len(), 2), device)?;
+                keys.insert(module.number, all);
             }
-            let all = Tensor::from_vec(all, (modules, of.rows.len(), 2), device)?;
-            keys = (0..modules)
-                .map(|module| all.get(module))
-                .collect::<Result<_>>()?;
         }
         Ok(Rows {
             angles: (pick(cosine)?, pick(sine)?),
@@ -224,9 +225,14 @@ impl Staged {
     }
 }
 
+/// Rows whose logits are made at once.
+pub(in crate::language_model) fn rows_of_logits(vocabulary: usize) -> usize {
+    (LOGITS_AT_ONCE / vocabulary.max(1)).max(16)
+}
+
 impl Network<'_> {
     fn rows_at_once(&self) -> usize {
-        (LOGITS_AT_ONCE / self.configuration.vocabulary_size.max(1)).max(16)
+        rows_of_logits(self.configuration.vocabulary_size)
     }
 
     fn final_norm(&self, x: &Tensor) -> Result<Tensor> {
@@ -260,17 +266,23 @@ impl Network<'_> {
             let sparse = Sparse::new(here, begin, count, &self.device)?;
             let logits = self.all_logits(&normed_x.narrow(0, begin, count)?)?;
             let largest = logits.max_keepdim(1)?;
-            let powers = logits.broadcast_sub(&largest)?.exp()?;
+            let picked = logits.gather(&sparse.tokens, 1)?; // [n, m]
+            let away = logits.broadcast_sub(&largest)?;
+            drop(logits);
+            let powers = away.exp()?;
+            drop(away);
             let sum = powers.sum_keepdim(1)?;
             let log_sum = (sum.log()? + largest)?; // [n, 1]
-            let picked = logits.gather(&sparse.tokens, 1)?; // [n, m]
             let far = log_sum.broadcast_sub(&picked)?;
             losses.push((far * &sparse.weights)?.sum_all()?);
             let Some(scale) = scale else { continue };
-            let of_row = (sparse.weights.sum_keepdim(1)? / &sum)?;
-            let gradient = powers.broadcast_mul(&of_row)?;
-            let gradient = gradient.scatter_add(&sparse.tokens, &sparse.weights.neg()?, 1)?;
-            let gradient = (gradient * scale)?.to_dtype(dtype(self.compute))?;
+            let of_row = ((sparse.weights.sum_keepdim(1)? * scale)? / &sum)?;
+            let chances = powers.broadcast_mul(&of_row)?;
+            drop(powers);
+            let less = (&sparse.weights * -scale)?;
+            let gradient = chances.scatter_add(&sparse.tokens, &less, 1)?;
+            drop(chances);
+            let gradient = gradient.to_dtype(dtype(self.compute))?;
             for_normed.push(product(&gradient, &self.head)?);
         }
         let mut loss = 0.0;
