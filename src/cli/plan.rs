@@ -12,6 +12,7 @@ use crate::base::clock;
 use crate::plan::reason::sentences;
 use crate::plan::{Plan, Verdict};
 use crate::study::Study;
+use crate::study::outlook::Outlook;
 
 /// Arguments of `runner plan`.
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
         output::json(&value)?;
         return Ok(Exit::Fine);
     }
-    let mut text = headline(study, &plan, jobs);
+    let mut text = headline(study, &plan, &outlook, jobs);
     if all {
         text.push_str(&every_stage(study, &plan));
     } else {
@@ -65,7 +66,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
     Ok(Exit::Fine)
 }
 
-fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
+fn headline(study: &Study, plan: &Plan<'_>, outlook: &Outlook, jobs: usize) -> String {
     let experiment = &study.experiment;
     let selected = experiment
         .grid
@@ -74,7 +75,9 @@ fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
         .filter(|cell| experiment.is_selected(cell))
         .count();
     let needed = plan.needed_count();
-    let estimate = match plan.estimate_s(jobs) {
+    // The stages of the accelerator are no average ones.
+    let is_timed = outlook.stages.iter().all(|stage| stage.seconds.is_some());
+    let estimate = match plan.estimate_s(jobs).filter(|_| is_timed) {
         Some(seconds) if needed > 0 => format!(
             ", about {} on {jobs} thread{} by past timings",
             clock::human(Duration::from_secs_f64(seconds)),

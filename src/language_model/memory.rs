@@ -31,6 +31,24 @@ impl Packing {
         bytes: 4,
         numbers: 1,
     };
+    /// The upper half of single precision.
+    pub const BF16: Self = Self {
+        name: "bf16",
+        bytes: 2,
+        numbers: 1,
+    };
+    /// GGML's blocks of 32 numbers of 8 bits with a scale.
+    pub const Q8_0: Self = Self {
+        name: "q8_0",
+        bytes: 34,
+        numbers: 32,
+    };
+    /// GGML's blocks of 256 numbers of 4 bits with scales and minima.
+    pub const Q4_K: Self = Self {
+        name: "q4_k",
+        bytes: 144,
+        numbers: 256,
+    };
 
     /// Bytes of so many numbers.
     #[must_use]
@@ -406,14 +424,30 @@ mod tests {
 
     #[test]
     fn blocks_of_packed_numbers_are_whole() {
-        let q8 = Packing {
-            name: "q8_0",
-            bytes: 34,
-            numbers: 32,
-        };
-        assert_eq!(q8.bytes_of(64), 68);
-        assert_eq!(q8.bytes_of(65), 102);
+        assert_eq!(Packing::Q8_0.bytes_of(64), 68);
+        assert_eq!(Packing::Q8_0.bytes_of(65), 102);
         assert_eq!(Packing::F32.bytes_of(7), 28);
+        assert_eq!(Packing::BF16.bytes_of(7), 14);
+        // A device that can hold matrices in other forms says how large the weights are in them.
+        let engine = Engine {
+            packings: &[Packing::BF16, Packing::Q4_K],
+            ..Engine::CPU
+        };
+        let configuration = seven_billion();
+        let planned = Planned {
+            engine: &engine,
+            configuration: &configuration,
+            trained: Trained::Nothing,
+            keeps_best: false,
+        };
+        // Embedding and head, 262,144,000 numbers, and the norms, 266,240, stay as they are.
+        let layers = 6_738_415_616 - 262_144_000 - 266_240;
+        let plain = 4 * (262_144_000 + 266_240);
+        let expected = [
+            ("bf16", plain + 2 * layers),
+            ("q4_k", plain + layers / 256 * 144),
+        ];
+        assert_eq!(planned.packings(), expected);
     }
 
     #[test]
