@@ -13,6 +13,7 @@ use crate::base::limits::size;
 use crate::plan::reason::sentences;
 use crate::plan::{Plan, Verdict};
 use crate::study::Study;
+use crate::study::outlook::Outlook;
 
 /// Arguments of `runner plan`.
 #[derive(Debug, Args)]
@@ -66,7 +67,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
         output::json(&value)?;
         return Ok(Exit::Fine);
     }
-    let mut text = headline(study, &plan, jobs);
+    let mut text = headline(study, &plan, &outlook, jobs);
     if all {
         text.push_str(&every_stage(study, &plan));
     } else {
@@ -77,7 +78,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
     Ok(Exit::Fine)
 }
 
-fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
+fn headline(study: &Study, plan: &Plan<'_>, outlook: &Outlook, jobs: usize) -> String {
     let experiment = &study.experiment;
     let selected = experiment
         .grid
@@ -86,7 +87,9 @@ fn headline(study: &Study, plan: &Plan<'_>, jobs: usize) -> String {
         .filter(|cell| experiment.is_selected(cell))
         .count();
     let needed = plan.needed_count();
-    let estimate = match plan.estimate_s(jobs) {
+    // The stages of the accelerator are no average ones.
+    let is_timed = outlook.stages.iter().all(|stage| stage.seconds.is_some());
+    let estimate = match plan.estimate_s(jobs).filter(|_| is_timed) {
         Some(seconds) if needed > 0 => format!(
             ", about {} on {jobs} thread{} by past timings",
             clock::human(Duration::from_secs_f64(seconds)),

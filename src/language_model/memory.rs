@@ -27,19 +27,21 @@ pub struct Packing {
 
 impl Packing {
     /// IEEE single precision.
-    pub const F32: Self = Self {
-        name: "f32",
-        bytes: 4,
-        numbers: 1,
-    };
+    pub const F32: Self = Self::blocks("f32", 4, 1);
 
-    /// 8 bits a number.
+    /// IEEE half precision.
+    pub const F16: Self = Self::blocks("f16", 2, 1);
+
+    /// The upper half of single precision.
+    pub const BF16: Self = Self::blocks("bf16", 2, 1);
+
+    /// GGML's blocks of 32 numbers of 8 bits with a scale.
     pub const Q8_0: Self = Self::blocks("q8_0", 34, 32);
 
-    /// 4 bits a number.
+    /// GGML's blocks of 32 numbers of 4 bits with a scale.
     pub const Q4_0: Self = Self::blocks("q4_0", 18, 32);
 
-    /// 4 bits a number, in larger blocks.
+    /// GGML's blocks of 256 numbers of 4 bits with scales and minima.
     pub const Q4_K: Self = Self::blocks("q4_k", 144, 256);
 
     const fn blocks(name: &'static str, bytes: u64, numbers: u64) -> Self {
@@ -193,7 +195,11 @@ impl Engine {
     pub fn on_tensors(device: Device, precision: Precision) -> Self {
         let on_card = device != Device::Cpu;
         let bytes = precision.compute.size_bytes() as u64;
-        let plain = Packing::blocks("dense", bytes, 1);
+        let plain = match precision.compute {
+            Compute::F32 => Packing::F32,
+            Compute::F16 => Packing::F16,
+            Compute::Bf16 => Packing::BF16,
+        };
         Self {
             name: match (on_card, precision.compute) {
                 (true, Compute::F32) => "card, f32",
@@ -541,10 +547,30 @@ mod tests {
 
     #[test]
     fn blocks_of_packed_numbers_are_whole() {
-        let q8 = Packing::Q8_0;
-        assert_eq!(q8.bytes_of(64), 68);
-        assert_eq!(q8.bytes_of(65), 102);
+        assert_eq!(Packing::Q8_0.bytes_of(64), 68);
+        assert_eq!(Packing::Q8_0.bytes_of(65), 102);
         assert_eq!(Packing::F32.bytes_of(7), 28);
+        assert_eq!(Packing::BF16.bytes_of(7), 14);
+        // A device that can hold matrices in other forms says how large the weights are in them.
+        let engine = Engine {
+            packings: &[Packing::BF16, Packing::Q4_K],
+            ..Engine::CPU
+        };
+        let configuration = seven_billion();
+        let planned = Planned {
+            engine: &engine,
+            configuration: &configuration,
+            trained: Trained::Nothing,
+            keeps_best: false,
+        };
+        // Embedding and head, 262,144,000 numbers, and the norms, 266,240, stay as they are.
+        let layers = 6_738_415_616 - 262_144_000 - 266_240;
+        let plain = 4 * (262_144_000 + 266_240);
+        let expected = [
+            ("bf16", plain + 2 * layers),
+            ("q4_k", plain + layers / 256 * 144),
+        ];
+        assert_eq!(planned.packings(), expected);
     }
 
     #[test]

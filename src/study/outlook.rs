@@ -227,7 +227,11 @@ impl Study {
             }
             _ => None,
         };
-        let past = plan.estimates[node.index()].map(|seconds| (seconds, Standing::PastTimings));
+        // Past timings say nothing of a model of other sizes.
+        let past = || {
+            let seconds = self.past_seconds(plan, node)?;
+            Some((seconds, Standing::PastTimings))
+        };
         let work = needs
             .as_ref()
             .ok()
@@ -236,10 +240,10 @@ impl Study {
             let (rate, standing) = speeds.of(stage.kind.name(), sizes)?;
             Some((work / rate, standing))
         });
-        let seconds = past
-            .into_iter()
-            .chain(computed)
-            .min_by_key(|(_, standing)| *standing);
+        let seconds = match work {
+            Some(_) => computed,
+            None => past(),
+        };
         Some(StageOutlook {
             node,
             needs,
@@ -247,6 +251,20 @@ impl Study {
             fit,
             seconds,
         })
+    }
+
+    /// Seconds that a stage took last time, or stages of its template and kind on average.
+    fn past_seconds(&self, plan: &Plan<'_>, node: NodeIndex) -> Option<f64> {
+        let stage = &self.graph.graph[node];
+        if let Some(record) = plan.latest.get(&stage.id) {
+            return Some(record.wall_s);
+        }
+        let alike = self.graph.graph.node_weights().filter(|other| {
+            other.template == stage.template && other.kind.name() == stage.kind.name()
+        });
+        let times = alike.filter_map(|other| Some(plan.latest.get(&other.id)?.wall_s));
+        let (sum, count) = times.fold((0.0, 0.0), |(sum, count), one| (sum + one, count + 1.0));
+        (count > 0.0).then(|| sum / count)
     }
 
     /// Keeps how fast the stages were that ran since a plan was made.
@@ -300,9 +318,7 @@ impl Outlook {
     /// Puts what is expected of these stages in place of what the plan expected.
     pub fn refine(&self, plan: &mut Plan<'_>) {
         for stage in &self.stages {
-            if let Some((seconds, _)) = stage.seconds {
-                plan.estimates[stage.node.index()] = Some(seconds);
-            }
+            plan.estimates[stage.node.index()] = stage.seconds.map(|(seconds, _)| seconds);
         }
     }
 

@@ -44,12 +44,12 @@ pub struct Speeds {
 pub enum Standing {
     /// Stages of the same kind with a model of the same sizes.
     SameKindAndModel,
-    /// The stage itself or its siblings, whatever they computed.
-    PastTimings,
     /// Other kinds of stages with a model of the same sizes.
     SameModel,
     /// Stages of the same kind with other models.
     SameKind,
+    /// What the stage itself took, or its siblings on average, whatever they computed.
+    PastTimings,
 }
 
 impl Standing {
