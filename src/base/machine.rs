@@ -117,7 +117,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::expect_used, reason = "a test fails by panicking")]
     fn the_least_limit_holds() {
         assert_eq!(
             of_meminfo("MemTotal:  24 kB\nMemFree: 1 kB\n"),

@@ -169,7 +169,7 @@ pub(super) fn read_header(
             alignment = value.map_or(ALIGNMENT, u64::from);
         }
     }
-    if alignment == 0 || alignment % 8 != 0 {
+    if alignment == 0 || !alignment.is_multiple_of(8) {
         return Err(header.wrong(format!("data aligned to {alignment} bytes cannot be")));
     }
     let mut found = BTreeMap::new();

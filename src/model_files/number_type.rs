@@ -47,10 +47,9 @@ impl NumberType {
     #[must_use]
     pub fn torch_name(self) -> &'static str {
         match self {
-            Self::Q8_0 | Self::Q4_0 | Self::Q4K | Self::Q6K => "float16",
             Self::F64 => "float64",
             Self::F32 => "float32",
-            Self::F16 => "float16",
+            Self::F16 | Self::Q8_0 | Self::Q4_0 | Self::Q4K | Self::Q6K => "float16",
             Self::BF16 => "bfloat16",
         }
     }
@@ -81,7 +80,8 @@ impl NumberType {
     #[must_use]
     pub fn bytes_of(self, count: usize) -> Option<usize> {
         let (numbers, bytes) = self.block();
-        (count % numbers == 0)
+        count
+            .is_multiple_of(numbers)
             .then(|| (count / numbers).checked_mul(bytes))
             .flatten()
     }

@@ -114,7 +114,6 @@ fn round_down(tokens: usize) -> usize {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::base::Digest;

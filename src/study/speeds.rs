@@ -126,7 +126,6 @@ pub fn append(path: &Path, speeds: &[Speed]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::expect_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

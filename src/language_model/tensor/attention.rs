@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Result, Tensor};
 
-use super::layer::{Kept, Scene, with_zeros};
+use super::layer::{Scene, with_zeros};
 use super::operations::{chances, chances_backward, product};
 use super::packing::Group;
 use crate::language_model::Configuration;
@@ -79,7 +79,11 @@ impl Scene<'_> {
     }
 
     /// From the gradient of [`Scene::attend`] to those of queries, keys and values.
-    pub(super) fn attend_backward(&self, kept: &Kept, gradient: &Tensor) -> Result<[Tensor; 3]> {
+    pub(super) fn attend_backward(
+        &self,
+        [queries, keys, values]: [&Tensor; 3],
+        gradient: &Tensor,
+    ) -> Result<[Tensor; 3]> {
         let Configuration {
             key_value_heads: shared,
             head_size,
@@ -88,15 +92,15 @@ impl Scene<'_> {
         let gradient = with_zeros(gradient)?;
         let mut for_queries = Vec::new();
         // Of keys and of values: what is a sequence's own, and the sum over those who share.
-        let zeros = kept.keys.narrow(0, 0, 1)?.zeros_like()?;
+        let zeros = keys.narrow(0, 0, 1)?.zeros_like()?;
         let mut own = [vec![zeros.clone()], vec![zeros]];
         let mut common: [Option<Tensor>; 2] = [None, None];
         for group in &self.packing.groups {
-            let queries = self.queries(&kept.queries, &group.query_rows, group)?;
-            let keys = self.heads(&kept.keys, &group.key_rows, group.batch, shared)?;
+            let queries = self.queries(queries, &group.query_rows, group)?;
+            let keys = self.heads(keys, &group.key_rows, group.batch, shared)?;
             let chances = self.chances(&queries, &keys, group)?;
             let gradient = self.queries(&gradient, &group.gradient_rows, group)?;
-            let values = self.heads(&kept.values, &group.key_rows, group.batch, shared)?;
+            let values = self.heads(values, &group.key_rows, group.batch, shared)?;
             let for_chances = product(&gradient, &values.transpose(2, 3)?)?;
             let for_values = product(&chances.transpose(2, 3)?, &gradient)?; // [B, N_kv, K, D]
             drop((values, gradient));

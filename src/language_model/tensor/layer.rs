@@ -82,9 +82,9 @@ pub(super) struct Scene<'a> {
 pub(super) struct Kept {
     /// q and k before their norms, if there are any.
     raw: Option<(Tensor, Tensor)>,
-    pub(super) queries: Tensor,
-    pub(super) keys: Tensor,
-    pub(super) values: Tensor,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
     attended: Tensor,
     middle: Tensor,
     gate: Tensor,
@@ -278,25 +278,37 @@ impl Layer<'_> {
         } = *scene.configuration;
         let (compute, modules) = (scene.compute, &self.modules);
 
+        let Kept {
+            raw,
+            queries,
+            keys,
+            values,
+            attended,
+            middle,
+            gate,
+            up,
+            low,
+        } = kept;
+
         // Feed-forward block.
         let (for_active, of_down) = modules[DOWN].backward(
             &gradient,
-            || activated(&kept.gate, &kept.up),
-            kept.low[DOWN].as_ref(),
+            || activated(&gate, &up),
+            low[DOWN].as_ref(),
             scene.asked,
             compute,
             true,
         )?;
         into[DOWN] = of_down;
         let for_active = there(for_active)?;
-        let (for_gate, for_up) = activated_backward(&kept.gate, &kept.up, &for_active)?;
+        let (for_gate, for_up) = activated_backward(&gate, &up, &for_active)?;
         drop(for_active);
         let mut for_normed = None;
         for (at, incoming) in [(GATE, &for_gate), (UP, &for_up)] {
             let (for_x, of_module) = modules[at].backward(
                 incoming,
-                || normed(&kept.middle, &self.middle_norm, norm_epsilon),
-                kept.low[at].as_ref(),
+                || normed(&middle, &self.middle_norm, norm_epsilon),
+                low[at].as_ref(),
                 scene.asked,
                 compute,
                 true,
@@ -304,9 +316,9 @@ impl Layer<'_> {
             into[at] = of_module;
             for_normed = Some(plus(for_normed, there(for_x)?)?);
         }
-        drop((for_gate, for_up));
+        drop((for_gate, for_up, gate, up));
         let for_normed = there(for_normed)?;
-        let through = normed_backward(&kept.middle, &for_normed, &self.middle_norm, norm_epsilon)?;
+        let through = normed_backward(&middle, &for_normed, &self.middle_norm, norm_epsilon)?;
         drop(for_normed);
         let for_middle = (gradient + through)?;
 
@@ -314,8 +326,8 @@ impl Layer<'_> {
         let before = wanted || modules[QUERY..=VALUE].iter().any(|one| one.lora.is_some());
         let (for_attended, of_output) = modules[OUTPUT].backward(
             &for_middle,
-            || Ok(kept.attended.clone()),
-            kept.low[OUTPUT].as_ref(),
+            || Ok(attended.clone()),
+            low[OUTPUT].as_ref(),
             scene.asked,
             compute,
             before,
@@ -325,15 +337,13 @@ impl Layer<'_> {
             return Ok(None);
         };
         let [mut for_query, mut for_key, for_value] =
-            scene.attend_backward(&kept, &for_attended)?;
+            scene.attend_backward([&queries, &keys, &values], &for_attended)?;
         drop(for_attended);
         let back =
             |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, -1.0);
         for_query = back(&for_query, scene.asked)?;
         for_key = back(&for_key, scene.every)?;
-        if let (Some((of_query, of_key)), Some((raw_query, raw_key))) =
-            (&self.head_norms, &kept.raw)
-        {
+        if let (Some((of_query, of_key)), Some((raw_query, raw_key))) = (&self.head_norms, &raw) {
             for_query = scene.head_normed_backward(raw_query, &for_query, of_query)?;
             for_key = scene.head_normed_backward(raw_key, &for_key, of_key)?;
         }
@@ -341,7 +351,7 @@ impl Layer<'_> {
         let (for_chosen, of_query) = modules[QUERY].backward(
             &for_query,
             || scene.gather(&normed_x),
-            kept.low[QUERY].as_ref(),
+            low[QUERY].as_ref(),
             scene.asked,
             compute,
             wanted,
@@ -352,7 +362,7 @@ impl Layer<'_> {
             let (for_x, of_module) = modules[at].backward(
                 incoming,
                 || Ok(normed_x.clone()),
-                kept.low[at].as_ref(),
+                low[at].as_ref(),
                 scene.every,
                 compute,
                 wanted,

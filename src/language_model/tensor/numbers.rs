@@ -274,7 +274,8 @@ impl Layer<'_> {
         self.linear_backward(&mut ledger, GATE, hidden, true);
         self.linear_backward(&mut ledger, UP, hidden, true);
         ledger.touch(hidden);
-        ledger.give(hidden + 2 * inner);
+        // Gate and up themselves, and their gradients.
+        ledger.give(hidden + 4 * inner);
         // Through the norm, and added to what came.
         ledger.touch(2 * hidden);
         ledger.give(hidden);

@@ -172,10 +172,10 @@ impl Operation {
                     let sine = &sine[row * half..(row + 1) * half];
                     for (out, x) in out.chunks_exact_mut(head).zip(x.chunks_exact(head)) {
                         for pair in 0..half {
-                            let (c, s) = (cosine[pair], sign * sine[pair]);
-                            let (a, b) = (x[pair], x[pair + half]);
-                            out[pair] = a * c - b * s;
-                            out[pair + half] = b * c + a * s;
+                            let (cosine, sine) = (cosine[pair], sign * sine[pair]);
+                            let (first, second) = (x[pair], x[pair + half]);
+                            out[pair] = first * cosine - second * sine;
+                            out[pair + half] = second * cosine + first * sine;
                         }
                     }
                 }
