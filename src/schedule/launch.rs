@@ -276,6 +276,7 @@ impl Dispatcher<'_, '_> {
             inputs,
             outputs: stage.outputs.clone(),
             partial: Some(self.store.partial_folder(key)),
+            answers: self.store.answers_folder(),
             threads,
             memory: stage.limits.memory,
             device: self.device.clone().filter(|_| !in_process),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::codec::readouts::{ReadoutRow, write_readouts};
 use super::codec::write_predictions;
-use super::language_model::{Loaded, adapter_input, template};
+use super::language_model::{Loaded, adapter_input, examples, template};
 use super::samples::write_json;
 use super::train_recommender::predictions;
 use super::tuned::Reporting;
@@ -44,6 +44,11 @@ pub struct Params {
     cutoff_length: usize,
     /// Tokens in one pass through the model: bounds memory, changes no result.
     pass_tokens: usize,
+    /// Training samples that stand with their answers before each question; of those of the input
+    /// `examples`.
+    examples: usize,
+    /// Decides which ones.
+    seed: u64,
 }
 
 impl Default for Params {
@@ -53,6 +58,8 @@ impl Default for Params {
             cutoff: Cutoff::default(),
             cutoff_length: 512,
             pass_tokens: 8192,
+            examples: 0,
+            seed: 0,
         }
     }
 }
@@ -69,8 +76,10 @@ impl StageKind for Score {
         InputDeclaration::one("template", "prompt template in alpaca-lora's form"),
         InputDeclaration::one("samples", "samples to score"),
         InputDeclaration::optional("adapter", "adapter; without one the bare backbone speaks"),
+        InputDeclaration::optional("examples", "samples to choose examples from"),
     ];
     const SKIP: &'static [&'static str] = &["pass_tokens"];
+    const SKIP_IF_DEFAULT: &'static [&'static str] = &["examples", "seed"];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
         vec![
@@ -118,7 +127,8 @@ impl StageKind for Score {
             tokens: params.cutoff_length,
             cutoff: params.cutoff,
         };
-        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit);
+        let examples = examples(context, &template, params.examples, params.seed)?;
+        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit).with_examples(examples);
         let asked = samples
             .iter()
             .map(|sample| encoder.question(sample))

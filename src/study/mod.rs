@@ -9,6 +9,7 @@ pub mod compare;
 pub mod details;
 mod lineage;
 pub mod publish;
+pub mod requests;
 pub mod runs;
 mod standing;
 pub mod verify;
@@ -114,7 +115,13 @@ pub fn vocabulary() -> Vocabulary {
     static NAMES: std::sync::OnceLock<Vocabulary> = std::sync::OnceLock::new();
     *NAMES.get_or_init(|| Vocabulary {
         methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
-        pipeline_methods: &[LANGUAGE_MODEL],
+        // The last three are the paper's, known by name though nobody can run them by default.
+        pipeline_methods: &[
+            LANGUAGE_MODEL,
+            "text_davinci_002",
+            "text_davinci_003",
+            "chatgpt",
+        ],
         tables: leak(TABLES.iter().map(|table| table.name)),
         default_tables: leak(
             TABLES
