@@ -25,6 +25,7 @@
 //! | a backbone, its files, adapters | [`language_model`] |
 //! | training an adapter, or a small backbone | [`tuning`] |
 //! | prompts, what a sample looks like as tokens | [`prompt`] |
+//! | models by API: requests, retries, what is paid and kept | [`api`] |
 //! | a metric | [`metric`] |
 //! | rows of `results.csv`, values over seeds | [`results`] |
 //! | tables, figures, `report.md` | [`report`] |
@@ -66,6 +67,7 @@
 //! # }
 //! ```
 
+pub mod api;
 pub mod artifact;
 pub mod base;
 pub mod chart;

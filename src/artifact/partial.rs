@@ -18,6 +18,13 @@ impl Store {
         self.root().join("partial").join(key.hex())
     }
 
+    /// Where answers of models by API are kept; the folder need not exist. No stage owns them, and
+    /// only their owner removes them: they were paid for.
+    #[must_use]
+    pub fn answers_folder(&self) -> PathBuf {
+        self.root().join("answers")
+    }
+
     /// Removes the unfinished work of a stage that is finished.
     pub fn remove_partial(&self, key: StageKey) {
         let _ = fs::remove_dir_all(self.partial_folder(key));

@@ -14,6 +14,7 @@ mod output;
 mod plan;
 mod replay;
 mod report;
+mod requests;
 mod run;
 mod runs;
 mod schema;

@@ -74,6 +74,7 @@ pub(super) fn show(study: &Study, jobs: usize, all: bool, as_json: bool) -> Resu
         text.push_str(&templates(study, &plan));
     }
     text.push_str(&super::outlook::text(study, &plan, &outlook));
+    text.push_str(&super::requests::as_text(study, &plan));
     output::write(text.as_bytes())?;
     Ok(Exit::Fine)
 }
@@ -232,12 +233,14 @@ fn as_value(study: &Study, plan: &Plan<'_>, jobs: usize) -> Value {
             })
         })
         .collect();
-    json!({
+    let mut value = json!({
         "experiment": study.experiment.name,
         "cells": study.experiment.grid.cells.len(),
         "not_built": study.experiment.unbuilt,
         "fresh": plan.fresh_count(), "to_run": plan.needed_count(),
         "estimate_s": plan.estimate_s(jobs),
         "stages": stages,
-    })
+    });
+    super::requests::add(study, plan, &mut value);
+    value
 }

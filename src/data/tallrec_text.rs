@@ -35,6 +35,20 @@ pub enum TargetLine {
     Plain,
 }
 
+impl TargetLine {
+    /// How the question of a text names its target, which a sample does not say otherwise.
+    #[must_use]
+    pub fn of(domain: Domain, history: &[Rated], target: &Item, text: &str) -> Self {
+        let last = |text: &str| text.rsplit('\n').next().map(str::to_owned);
+        let doubled = input(domain, history, target, Self::DoubledQuotes);
+        if last(&doubled) == last(text) {
+            Self::DoubledQuotes
+        } else {
+            Self::Plain
+        }
+    }
+}
+
 /// The word for an item of this domain in the texts.
 #[must_use]
 pub fn noun(domain: Domain) -> &'static str {

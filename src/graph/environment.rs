@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::base::canonical_json;
+use crate::spec::backbone;
 use crate::spec::template::Lookup;
 use crate::spec::{Cell, Grid};
 
@@ -111,7 +112,18 @@ impl Lookup for Reader<'_, '_> {
             return Some(self.search());
         }
         let mut at = environment.variables;
-        for key in path.split('.') {
+        let mut keys = path.split('.');
+        // Of several backbones, the cell's.
+        if path.starts_with("backbone.")
+            && let Some(axis) = environment.grid.axis(backbone::AXIS)
+            && let Some(all) = at.get(backbone::ALL)
+        {
+            self.reads.axes.insert(axis);
+            let name = environment.grid.value(environment.cell, axis)?.to_string();
+            at = all.get(&name)?;
+            keys.next();
+        }
+        for key in keys {
             at = at.get(key)?;
         }
         (!at.is_null()).then(|| at.clone())

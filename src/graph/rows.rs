@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use petgraph::graph::NodeIndex;
 
+use crate::spec::backbone;
 use crate::spec::grid::STANDARD_AXES;
 use crate::spec::{Diagnostics, Grid};
 
@@ -32,7 +33,10 @@ impl Rows {
         if !diagnostics.leave_stages_alone() {
             return;
         }
-        let is_column = |axis: &usize| STANDARD_AXES.contains(&grid.axes[*axis].name.as_str());
+        let is_column = |axis: &usize| {
+            let name = grid.axes[*axis].name.as_str();
+            STANDARD_AXES.contains(&name) || name == backbone::AXIS
+        };
         let cell = &grid.cells[position];
         let columns: Vec<u32> = (0..grid.axes.len())
             .filter(is_column)

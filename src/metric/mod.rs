@@ -4,7 +4,10 @@
 //! `None` and a note says why, and a score that is not a number is an error, not a zero.
 
 pub mod auc;
+mod groups;
+pub mod hit_rate;
 pub mod log_loss;
+pub mod ndcg;
 pub mod plausible;
 pub mod uauc;
 
@@ -87,6 +90,14 @@ pub trait Metric: Sync {
     fn unit(&self) -> &'static str;
     /// Whether more is better.
     fn direction(&self) -> Direction;
+    /// Whether it is measured where nobody names metrics.
+    fn by_default(&self) -> bool {
+        true
+    }
+    /// The same metric for the first `cut` items of a list; none where it has no cut.
+    fn at(&self, _cut: usize) -> Option<Box<dyn Metric>> {
+        None
+    }
     /// Computes the value; the order of `predictions` does not matter.
     ///
     /// # Errors
@@ -95,7 +106,16 @@ pub trait Metric: Sync {
 }
 
 /// Every metric there is, in the order reports show them.
-pub const METRICS: &[&dyn Metric] = &[&auc::Auc, &uauc::Uauc, &log_loss::LogLoss];
+pub const METRICS: &[&dyn Metric] = &[
+    &auc::Auc,
+    &uauc::Uauc,
+    &log_loss::LogLoss,
+    &hit_rate::HitRate { cut: CUT },
+    &ndcg::Ndcg { cut: CUT },
+];
+
+/// The cut of a list where nobody says another.
+const CUT: usize = 10;
 
 /// Finds a metric by name.
 #[must_use]
@@ -152,9 +172,13 @@ mod tests {
                 prediction.label = !prediction.label;
                 prediction.score = 1.0 - prediction.score;
             }
-            for name in ["auc", "uauc"] {
+            for name in ["auc", "uauc", "hit_rate", "ndcg"] {
                 let metric = find(name).expect("registered");
                 prop_assert_eq!(metric.compute(&rows), metric.compute(&moved));
+                // Only an area is the same from the other side.
+                if metric.at(1).is_some() {
+                    continue;
+                }
                 let (one, two) = (metric.compute(&rows), metric.compute(&mirrored));
                 let value = |measured: Result<Measured, _>| measured.expect("finite").value;
                 match (value(one), value(two)) {

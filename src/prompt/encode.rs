@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{PromptError, PromptTemplate};
+use super::{InContext, PromptError, PromptTemplate};
 use crate::data::Sample;
 use crate::data::json_records::Record;
 use crate::data::tallrec_text::{self, NO, TargetLine, YES};
@@ -41,6 +41,14 @@ pub struct Fitted {
     pub truncated: usize,
     /// Rows that lost their whole answer: nothing can be learnt from them.
     pub without_answer: usize,
+    /// Rows that lost examples of those before their question.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub fewer_examples: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Fitted {
@@ -52,6 +60,7 @@ impl Fitted {
             (self.shortened, "had their history shortened"),
             (self.truncated, "were cut from the right"),
             (self.without_answer, "lost their whole answer"),
+            (self.fewer_examples, "lost examples before their question"),
         ] {
             if count > 0 {
                 parts.push(format!("{count} of {} rows {what}", self.rows));
@@ -76,6 +85,7 @@ pub struct Encoder<'a> {
     tokenizer: &'a Tokenizer,
     template: &'a PromptTemplate,
     limit: Limit,
+    examples: InContext,
     fitted: Fitted,
     answers: Option<[u32; 2]>,
 }
@@ -88,9 +98,17 @@ impl<'a> Encoder<'a> {
             tokenizer,
             template,
             limit,
+            examples: InContext::default(),
             fitted: Fitted::default(),
             answers: None,
         }
+    }
+
+    /// Puts examples before every question that is scored.
+    #[must_use]
+    pub fn with_examples(mut self, examples: InContext) -> Self {
+        self.examples = examples;
+        self
     }
 
     /// What had to be done so far.
@@ -147,9 +165,10 @@ impl<'a> Encoder<'a> {
     /// begin otherwise than those of rows before, or the tokenizer fails.
     pub fn question(&mut self, sample: &Sample) -> Result<Asked, PromptError> {
         self.fitted.rows += 1;
-        let mut prompt = self.template.prompt(&sample.instruction, &sample.input);
-        let mut dropped = 0;
+        let mut question = self.template.prompt(&sample.instruction, &sample.input);
+        let (mut dropped, mut kept) = (0, self.examples.len());
         loop {
+            let prompt = self.examples.before(kept, &question);
             let answers =
                 self.tokenizer
                     .answer_tokens(&prompt, [YES, NO], self.tokenizer.adds_bos())?;
@@ -157,11 +176,17 @@ impl<'a> Encoder<'a> {
             // room is kept for the answer and the end that training saw.
             let whole = answers.context.len() + 3;
             if whole > self.limit.tokens && self.limit.cutoff == Cutoff::ShortenHistory {
-                dropped += 1;
-                prompt = self.shortened(sample, dropped, whole)?;
+                // Examples go before the user's own history does, the foremost first.
+                if kept > 0 {
+                    kept -= 1;
+                } else {
+                    dropped += 1;
+                    question = self.shortened(sample, dropped, whole)?;
+                }
                 continue;
             }
             self.fitted.shortened += usize::from(dropped > 0);
+            self.fitted.fewer_examples += usize::from(kept < self.examples.len());
             let expected = *self.answers.get_or_insert(answers.tokens);
             if expected != answers.tokens {
                 return Err(PromptError::Answers {
@@ -228,17 +253,13 @@ impl<'a> Encoder<'a> {
                 limit: self.limit.tokens,
             });
         };
-        // The sample does not say how its question quotes the target; its text does.
-        let render =
-            |history, line| tallrec_text::input(sample.domain, history, &sample.target, line);
-        let doubled = render(&sample.history, TargetLine::DoubledQuotes);
-        let last = |text: &str| text.rsplit('\n').next().map(str::to_owned);
-        let line = if last(&doubled) == last(&sample.input) {
-            TargetLine::DoubledQuotes
-        } else {
-            TargetLine::Plain
-        };
-        let input = render(history, line);
+        let line = TargetLine::of(
+            sample.domain,
+            &sample.history,
+            &sample.target,
+            &sample.input,
+        );
+        let input = tallrec_text::input(sample.domain, history, &sample.target, line);
         Ok(self.template.prompt(&sample.instruction, &input))
     }
 }

@@ -39,6 +39,16 @@ pub enum PromptError {
         /// Tokens of the rows before.
         expected: [u32; 2],
     },
+    /// More examples are to stand in the prompt than samples were drawn.
+    #[error(
+        "{wanted} examples are to stand in the prompt, and {drawn} samples were drawn\n  help: raise `k`, or ask for fewer `examples`"
+    )]
+    Examples {
+        /// How many are wanted.
+        wanted: usize,
+        /// How many there are.
+        drawn: usize,
+    },
     /// The tokenizer failed or its answers cannot be told apart.
     #[error(transparent)]
     LanguageModel(#[from] LanguageModelError),

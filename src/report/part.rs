@@ -35,7 +35,11 @@ impl Only {
             let trained = row.train_domain != UNTRAINED;
             match column.as_str() {
                 "method" => is(&row.method),
-                "variant" => row.variant.as_deref().is_none_or(is),
+                "variant" => row
+                    .variant
+                    .as_deref()
+                    .is_none_or(|variant| is(variant) || row.system().tuning().is_none_or(is)),
+                "backbone" => row.system().backbone().is_none_or(is),
                 "train" => !trained || is(&row.train_domain),
                 "test" => is(&row.test_domain),
                 "domain" => {

@@ -68,9 +68,13 @@ pub fn find(name: &str) -> Option<&'static MethodInfo> {
 pub struct System {
     /// Name of the method, as in [`MethodInfo::name`].
     pub method: String,
-    /// `AT`, `RT`, `AT+RT`, or whatever a method's own variants are called.
+    /// `AT`, `RT`, `AT+RT`, or whatever a method's own variants are called; where several
+    /// backbones stand side by side, with `@` and the backbone's name after it.
     pub variant: Option<String>,
 }
+
+/// Stands between what was tuned and the backbone it was tuned on.
+const ON: char = '@';
 
 impl System {
     /// A method with a variant or without.
@@ -80,6 +84,26 @@ impl System {
             method: method.to_owned(),
             variant: variant.map(str::to_owned),
         }
+    }
+
+    /// The variant of what was made on a backbone that has a name; `variant` may be empty.
+    #[must_use]
+    pub fn variant_with(variant: &str, backbone: &str) -> String {
+        format!("{variant}{ON}{backbone}")
+    }
+
+    /// What was tuned: the variant without a backbone.
+    #[must_use]
+    pub fn tuning(&self) -> Option<&str> {
+        let variant = self.variant.as_deref()?;
+        let tuning = variant.split_once(ON).map_or(variant, |(tuning, _)| tuning);
+        (!tuning.is_empty()).then_some(tuning)
+    }
+
+    /// The backbone, where several stand side by side.
+    #[must_use]
+    pub fn backbone(&self) -> Option<&str> {
+        Some(self.variant.as_deref()?.split_once(ON)?.1)
     }
 
     /// Yardstick or system; an unknown method is a system.
@@ -98,11 +122,11 @@ impl System {
     }
 
     fn variant_position(&self) -> usize {
-        match &self.variant {
+        match self.tuning() {
             None => 0,
             Some(variant) => VARIANTS
                 .iter()
-                .position(|known| known == variant)
+                .position(|known| *known == variant)
                 .map_or(VARIANTS.len() + 1, |position| position + 1),
         }
     }
@@ -111,10 +135,11 @@ impl System {
 impl fmt::Display for System {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = find(&self.method).map_or(self.method.as_str(), |method| method.display);
-        match &self.variant {
-            None => formatter.write_str(name),
-            Some(variant) => write!(formatter, "{name} ({variant})"),
+        let parts: Vec<&str> = self.tuning().into_iter().chain(self.backbone()).collect();
+        if parts.is_empty() {
+            return formatter.write_str(name);
         }
+        write!(formatter, "{name} ({})", parts.join(", "))
     }
 }
 
@@ -148,8 +173,10 @@ mod tests {
     fn systems_stand_in_the_order_of_the_registry() {
         let mut systems = [
             System::new("zebra", None),
-            System::new("tallrec", Some("AT+RT")),
+            System::new("tallrec", Some("AT+RT@b")),
+            System::new("tallrec", Some("AT+RT@a")),
             System::new("tallrec", Some("AT")),
+            System::new("zebra", Some("@a")),
             System::new("like_share", None),
             System::new("gru4rec", None),
         ];
@@ -161,8 +188,10 @@ mod tests {
                 "share of likes",
                 "GRU4Rec",
                 "TALLRec (AT)",
-                "TALLRec (AT+RT)",
-                "zebra"
+                "TALLRec (AT+RT, a)",
+                "TALLRec (AT+RT, b)",
+                "zebra",
+                "zebra (a)"
             ]
         );
     }

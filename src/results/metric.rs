@@ -53,7 +53,44 @@ pub const METRICS: &[MetricStyle] = &[
         counts: "rows",
         undefined_when: "there is no row, or the score is not a probability",
     },
+    // HR@k and NDCG@k at the cuts people use; others are shown under their plain names.
+    list("hit_rate", "HR"),
+    list("hit_rate@1", "HR@1"),
+    list("hit_rate@3", "HR@3"),
+    list("hit_rate@5", "HR@5"),
+    list("hit_rate@10", "HR@10"),
+    list("hit_rate@20", "HR@20"),
+    list("ndcg", "NDCG"),
+    list("ndcg@3", "NDCG@3"),
+    list("ndcg@5", "NDCG@5"),
+    list("ndcg@10", "NDCG@10"),
+    list("ndcg@20", "NDCG@20"),
+    MetricStyle {
+        name: "answered",
+        display: "answered",
+        scale: 100.0,
+        digits: 2,
+        higher_is_better: None,
+        unit: "per cent of the rows that have a score; the others are left out of every other \
+               metric",
+        counts: "rows",
+        undefined_when: "there is no row",
+    },
 ];
+
+/// A metric of candidate lists.
+const fn list(name: &'static str, display: &'static str) -> MetricStyle {
+    MetricStyle {
+        name,
+        display,
+        scale: 100.0,
+        digits: 2,
+        higher_is_better: Some(true),
+        unit: "over lists of candidates, one liked item among sampled ones",
+        counts: "lists",
+        undefined_when: "no list has a liked and a disliked item",
+    }
+}
 
 /// The style of a metric that is not in [`METRICS`]: shown as it is.
 pub const PLAIN: MetricStyle = MetricStyle {

@@ -296,6 +296,7 @@ impl Dispatcher<'_, '_> {
             inputs,
             outputs: stage.outputs.clone(),
             partial: Some(self.store.partial_folder(key)),
+            answers: self.store.answers_folder(),
             threads,
             memory: stage.limits.memory,
             device: device.map_or(Device::Cpu, |device| device.device_for(stage.lane)),

@@ -111,6 +111,8 @@ impl<'r> Recomputer<'r> {
             outputs: stage.outputs.clone(),
             // Made from the beginning: what a killed try left may be what is wrong.
             partial: None,
+            // Nobody pays again to see whether an answer would be the same.
+            answers: self.store.answers_folder(),
             threads,
             memory: stage.limits.memory,
             device: self.device.device_for(stage.lane),

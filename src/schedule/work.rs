@@ -43,6 +43,8 @@ pub(super) struct Work {
     pub(super) outputs: Vec<OutputDeclaration>,
     /// What outlives a killed try.
     pub(super) partial: Option<PathBuf>,
+    /// Where answers of models by API are kept.
+    pub(super) answers: PathBuf,
     pub(super) threads: usize,
     /// Bytes that process may take.
     pub(super) memory: Option<u64>,
@@ -183,6 +185,7 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
             let folder = scratch.to_owned();
             let mut context = StageContext::new(inputs, outputs, folder, work.emitter.clone())
                 .with_log(work.log.clone())
+                .with_answers(work.answers.clone())
                 .with_threads(work.threads)
                 .with_device(work.device)
                 .with_cancellation(Arc::clone(&work.stop));

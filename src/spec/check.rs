@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::backbone;
 use super::experiment::{Experiment, Vocabulary};
 use super::grid::STANDARD_AXES;
 use super::mistake;
@@ -21,7 +22,9 @@ impl Experiment {
             .filter(|name| name != "search")
             .collect();
         for axis in &self.grid.axes {
-            let standard = STANDARD_AXES.contains(&axis.name.as_str());
+            let refers = |start: &str| referenced.iter().any(|name| name.starts_with(start));
+            let standard = STANDARD_AXES.contains(&axis.name.as_str())
+                || (axis.name == backbone::AXIS && refers("backbone."));
             if standard || axis.searched || referenced.contains(&axis.name) {
                 continue;
             }
@@ -59,7 +62,10 @@ impl Experiment {
         settings: Option<&Node>,
         diagnostics: &mut Diagnostics,
     ) {
-        let own = self.pipeline.methods();
+        let mut own = self.pipeline.methods();
+        let systems = self.variables.get("systems").and_then(Value::as_object);
+        own.extend(systems.into_iter().flat_map(Map::keys).cloned());
+        self.check_systems(diagnostics);
         let known: Vec<&str> = vocabulary
             .methods
             .iter()
@@ -128,6 +134,23 @@ impl Experiment {
                     suggestion(&own.key, known.iter().map(String::as_str)),
                 );
             }
+        }
+    }
+
+    /// A pipeline that never looks at them would pass over them in silence.
+    fn check_systems(&self, diagnostics: &mut Diagnostics) {
+        let used = self.pipeline.references();
+        let span = self.span_at(&["systems"]).filter(|_| {
+            let starts = |written: String| written.starts_with("systems.");
+            !used.iter().any(|reference| starts(reference.written()))
+        });
+        if let Some(span) = span {
+            diagnostics.error_with_help(
+                "spec::systems",
+                span,
+                format!("pipeline `{}` does not use `systems`", self.pipeline.name),
+                "pipelines/tallrec.yaml does",
+            );
         }
     }
 

@@ -10,16 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::axis;
-use super::grid::{Axis, Cell, Grid, STANDARD_AXES, VARIANTS};
+use super::grid::{Axis, Cell, Grid, MOST_CELLS, STANDARD_AXES, VARIANTS};
 use super::scalar::Scalar;
 use super::source::{Diagnostics, Span};
 use super::yaml::{Content, Entry, Node};
 use crate::base::nearest::suggestion;
 
 mod select;
-
-/// More cells than this are surely a slip.
-const MOST_CELLS: usize = 100_000;
 
 /// More axes than this are as well; every cell has a place for each.
 const MOST_AXES: usize = 64;

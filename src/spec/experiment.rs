@@ -13,13 +13,13 @@ use super::pipeline::{self, Pipeline};
 use super::report::{self, Part};
 use super::source::{Diagnostics, Sources, SpecError};
 use super::yaml::{Node, parse};
-use super::{backbone, data, device, expand, fidelity, files, text_encoder};
+use super::{backbone, candidates, data, device, expand, fidelity, files, systems, text_encoder};
 use crate::base::Devices;
 use crate::base::nearest::suggestion;
 use crate::statistics::Claims;
 
 /// The keys of an experiment file.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 15] = [
     "experiment",
     "description",
     "pipeline",
@@ -28,6 +28,8 @@ pub const KEYS: [&str; 13] = [
     "data",
     "backbone",
     "text_encoder",
+    "systems",
+    "candidates",
     "settings",
     "variables",
     "report",
@@ -172,8 +174,8 @@ impl Experiment {
         }
         check_keys(&root, &mut diagnostics);
         let stem = stem(&request.path);
-        let grid = expand::expand(root.get("grid"), &mut diagnostics);
-        let fidelity = fidelity::decode(root.get("fidelity"), &mut diagnostics);
+        let mut grid = expand::expand(root.get("grid"), &mut diagnostics);
+        let mut fidelity = fidelity::decode(root.get("fidelity"), &mut diagnostics);
         let mut variables = match root.get("variables") {
             Some(node) if node.as_map().is_some() => node.to_json(),
             Some(node) if !node.is_null() => {
@@ -188,14 +190,48 @@ impl Experiment {
         };
         let settings = settings(root.get("settings"), &mut diagnostics);
         let data = data::decode(root.get("data"), &mut diagnostics);
-        let backbone = backbone::decode(root.get("backbone"), &mut diagnostics);
+        let several = backbone::decode_list(root.get("backbone"), &mut diagnostics);
+        let mut backbones = Map::new();
+        for one in several.iter().flatten() {
+            backbones.insert(
+                one.name.clone(),
+                with_template(one.block.clone(), &fidelity),
+            );
+        }
+        let backbone = match several.as_deref().and_then(<[_]>::first) {
+            // What any of them has, for whoever asks whether there is one.
+            Some(first) => first.block.clone(),
+            None => backbone::decode(root.get("backbone"), &mut diagnostics),
+        };
+        let backbone = with_template(backbone, &fidelity);
+        if let Some(several) = several {
+            grid = grid.with_backbones(
+                several
+                    .into_iter()
+                    .map(|one| (one.name, one.span))
+                    .collect(),
+                &mut diagnostics,
+            );
+        }
         let text_encoder = text_encoder::decode(root.get("text_encoder"), &mut diagnostics);
+        let candidates = candidates::decode(root.get("candidates"), &mut diagnostics);
+        let systems = systems::decode(root.get("systems"), &mut diagnostics);
+        let has_systems = systems.as_object().is_some_and(|map| !map.is_empty());
         if let Value::Object(map) = &mut variables {
             map.insert("backbone".to_owned(), backbone);
+            if !backbones.is_empty() {
+                map.insert(backbone::ALL.to_owned(), Value::Object(backbones));
+            }
             map.insert("data".to_owned(), data);
             map.insert("settings".to_owned(), settings);
             map.insert("text_encoder".to_owned(), text_encoder);
+            map.insert("systems".to_owned(), systems);
+            map.insert("candidates".to_owned(), candidates);
             map.insert("fidelity".to_owned(), nest(&fidelity));
+        }
+        if !has_systems {
+            // It decides nothing here, and what decides nothing is not told.
+            fidelity.remove(fidelity::OF_SYSTEMS);
         }
         let report = report::decode(root.get("report"), vocabulary, &mut diagnostics);
         let name = experiment_name(&root, &stem, &mut diagnostics);
@@ -279,6 +315,16 @@ impl Experiment {
             .get(cell, "method")
             .is_some_and(|method| self.unbuilt.contains(&method.to_string()))
     }
+}
+
+/// A backbone with the template it is asked with: its own, or the one fidelity says.
+fn with_template(mut backbone: Value, fidelity: &BTreeMap<String, String>) -> Value {
+    if backbone["template"].is_null()
+        && let Some(name) = fidelity.get("prompt.template")
+    {
+        backbone["template"] = json!(format!("templates/{name}.json"));
+    }
+    backbone
 }
 
 fn description(root: &Node, diagnostics: &mut Diagnostics) -> String {

@@ -24,6 +24,9 @@ pub struct FidelityKey {
     pub about: &'static str,
 }
 
+/// The key that concerns systems behind an API alone.
+pub const OF_SYSTEMS: &str = "zero_shot.missing";
+
 /// The two presets.
 pub const PRESETS: [&str; 2] = ["paper", "released_code"];
 
@@ -185,6 +188,15 @@ pub const KEYS: &[FidelityKey] = &[
         released_code: "double_softmax",
         about: "the score of a row: the sigmoid of the difference of the two answers' logits, \
                 or of their probabilities over the vocabulary",
+    },
+    FidelityKey {
+        name: OF_SYSTEMS,
+        values: &["rest", "smallest"],
+        paper: "rest",
+        released_code: "smallest",
+        about: "the probability of the one of `Yes` and `No` that is not among the likeliest \
+                tokens an API tells: what those leave, 1 − their sum (the authors' answer 49), or \
+                the smallest of them (answer 44)",
     },
     FidelityKey {
         name: "baselines.feedback",

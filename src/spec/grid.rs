@@ -1,13 +1,17 @@
 //! The grid: axes and cells. [`super::expand`] makes it from the `grid:` block.
 
+use super::backbone;
 use super::scalar::Scalar;
-use super::source::Span;
+use super::source::{Diagnostics, Span};
 
 /// The axes that have a meaning of their own.
 pub const STANDARD_AXES: [&str; 7] = ["k", "seed", "method", "variant", "domain", "train", "test"];
 
 /// The variants of TALLRec (paper §3.2): the bare backbone, alpaca tuning, rec-tuning, both.
 pub const VARIANTS: [&str; 4] = ["base", "AT", "RT", "AT+RT"];
+
+/// More cells than this are surely a slip.
+pub(super) const MOST_CELLS: usize = 100_000;
 
 /// Stands for the value of an axis that a cell lacks.
 const ABSENT: u32 = u32::MAX;
@@ -67,6 +71,55 @@ impl Cell {
 }
 
 impl Grid {
+    /// Every cell once for each of several backbones, whose names become an axis.
+    pub(super) fn with_backbones(
+        mut self,
+        names: Vec<(String, Span)>,
+        diagnostics: &mut Diagnostics,
+    ) -> Self {
+        let span = names.first().map_or_else(Span::default, |(_, span)| *span);
+        if let Some(axis) = self.axis(backbone::AXIS) {
+            diagnostics.error_with_help(
+                "spec::axis_twice",
+                self.axes[axis].span,
+                "axis `backbone` is written twice",
+                "the list under `backbone:` is an axis already",
+            );
+            return self;
+        }
+        if self.cells.len().saturating_mul(names.len()) > MOST_CELLS {
+            diagnostics.error(
+                "spec::grid",
+                span,
+                format!("with these backbones the grid has more than {MOST_CELLS} cells"),
+            );
+            return self;
+        }
+        let count = names.len() as u32;
+        let (values, value_spans) = names
+            .into_iter()
+            .map(|(name, span)| (Scalar::Text(name), span))
+            .unzip();
+        self.axes.push(Axis {
+            name: backbone::AXIS.to_owned(),
+            values,
+            value_spans,
+            span,
+            searched: false,
+        });
+        let with = |cell: &Cell, position: u32| {
+            let mut positions = cell.0.to_vec();
+            positions.push(position);
+            Cell(positions.into_boxed_slice())
+        };
+        self.cells = self
+            .cells
+            .iter()
+            .flat_map(|cell| (0..count).map(move |position| with(cell, position)))
+            .collect();
+        self
+    }
+
     /// The index of an axis.
     #[must_use]
     pub fn axis(&self, name: &str) -> Option<usize> {

@@ -5,6 +5,7 @@
 
 pub mod axis;
 pub mod backbone;
+pub mod candidates;
 mod check;
 pub mod data;
 mod device;
@@ -23,6 +24,7 @@ pub mod report;
 pub mod scalar;
 pub mod schema;
 pub mod source;
+pub mod systems;
 pub mod template;
 pub mod text_encoder;
 pub mod yaml;

@@ -20,8 +20,8 @@ const STATISTICS_KEYS: [&str; 3] = ["test", "alpha", "correction"];
 const PART_KEYS: [&str; 4] = ["kind", "name", "title", "where"];
 
 /// What `where` of a table or figure may choose by.
-pub const COLUMNS: [&str; 8] = [
-    "method", "variant", "train", "test", "domain", "k", "seed", "metric",
+pub const COLUMNS: [&str; 9] = [
+    "method", "variant", "backbone", "train", "test", "domain", "k", "seed", "metric",
 ];
 
 /// Files of a report that no table or figure may replace.

@@ -5,7 +5,8 @@ use serde_json::{Map, Value, json};
 use super::experiment::{KEYS, Vocabulary};
 use super::grid::{STANDARD_AXES, VARIANTS};
 use super::{
-    backbone, data, device, fidelity, limits, pipeline as pipeline_file, report, text_encoder,
+    backbone, candidates, data, device, fidelity, limits, pipeline as pipeline_file, report,
+    systems, text_encoder,
 };
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
@@ -31,6 +32,8 @@ pub fn experiment(vocabulary: Vocabulary, methods: &[(&str, Value)]) -> Value {
         "data" => data_block(),
         "backbone" => backbone_block(),
         "text_encoder" => text_encoder_block(),
+        "systems" => systems::schema(),
+        "candidates" => candidates::schema(),
         "settings" => settings(methods, &mut definitions),
         "variables" => json!({
             "type": "object", "description": "Values of your own, as ${name} in the pipeline."
@@ -276,6 +279,14 @@ fn backbone_block() -> Value {
             "type": ["object", "null"],
             "description": "Makes a small model here: parameters of the stage kind `pretrain`, and `corpus`: a file, or parameters of the stage kind `tales`.",
         }),
+        "name" => json!({
+            "type": "string", "pattern": "^[A-Za-z0-9._-]+$",
+            "description": "In a list, what results call it; default: the last part of where it is from.",
+        }),
+        "template" => json!({
+            "type": "string",
+            "description": "The prompt template it is asked with, in alpaca-lora's form; default: the one of fidelity `prompt.template`.",
+        }),
         _ => {
             json!({"type": "string", "description": "A PEFT adapter folder to be used instead of alpaca tuning here."})
         }
@@ -284,10 +295,13 @@ fn backbone_block() -> Value {
         .iter()
         .map(|key| ((*key).to_owned(), about(key)))
         .collect();
-    json!({
+    let one = json!({
         "type": "object", "additionalProperties": false, "properties": properties,
         "oneOf": backbone::SOURCES.map(|source| json!({"required": [source]})),
-        "description": "The language model that the method `tallrec` tunes.",
+    });
+    json!({
+        "description": "The language model that the method `tallrec` tunes; a list of them is an axis.",
+        "anyOf": [one, {"type": "array", "minItems": 1, "items": one}],
     })
 }
 

@@ -32,6 +32,7 @@ pub struct StageContext {
     outputs: BTreeMap<String, PathBuf>,
     scratch: PathBuf,
     partial: Option<PathBuf>,
+    answers: Option<PathBuf>,
     log: PathBuf,
     threads: usize,
     device: Device,
@@ -91,6 +92,7 @@ impl StageContext {
             outputs,
             scratch,
             partial: None,
+            answers: None,
             log,
             threads: 1,
             device: Device::Cpu,
@@ -111,6 +113,13 @@ impl StageContext {
     #[must_use]
     pub fn with_partial(mut self, partial: PathBuf) -> Self {
         self.partial = Some(partial);
+        self
+    }
+
+    /// Sets the folder of answers of models by API.
+    #[must_use]
+    pub fn with_answers(mut self, answers: PathBuf) -> Self {
+        self.answers = Some(answers);
         self
     }
 
@@ -202,6 +211,13 @@ impl StageContext {
     #[must_use]
     pub fn partial(&self) -> Option<&Path> {
         self.partial.as_deref()
+    }
+
+    /// The folder in which answers of models by API are kept, for all stages of a store; what was
+    /// paid for outlives everything but its owner's wish.
+    #[must_use]
+    pub fn answers(&self) -> Option<&Path> {
+        self.answers.as_deref()
     }
 
     /// The file for what external programs print; kept when the stage fails.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::needs::{Known, KnownLengths, Needs, Passes, Unknown};
 use super::{StageContext, StageError};
+use crate::api::Tokens;
 use crate::base::{Lane, Limits};
 
 /// How many artifacts an input takes.
@@ -100,6 +101,25 @@ impl OutputDeclaration {
     }
 }
 
+/// What a stage would ask of a model by API, and about what that costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Requests {
+    /// The model.
+    pub model: String,
+    /// Rows it has to answer.
+    pub rows: usize,
+    /// Requests to send: what was answered before is not asked again.
+    pub requests: usize,
+    /// About so many tokens of prompts, and so many of answers at most.
+    pub tokens: Tokens,
+    /// What those cost, where the price is known.
+    pub cost: Option<f64>,
+    /// Tokens that this store has paid this model for, or may have.
+    pub spent: Tokens,
+    /// What those cost by today's price.
+    pub spent_cost: Option<f64>,
+}
+
 /// A kind of stage. Same parameters and inputs must give the same bytes.
 pub trait StageKind: Sync + 'static {
     /// Parameters; `#[serde(deny_unknown_fields)]`, every field documented, defaults by serde.
@@ -123,6 +143,8 @@ pub trait StageKind: Sync + 'static {
     /// Whether all its work is done by a process that it starts itself, so that it needs none of
     /// the runner's to be on its own.
     const OWN_PROCESS: bool = false;
+    /// Whether it asks a model by API, which costs.
+    const ASKS: bool = false;
 
     /// The artifacts it makes with these parameters.
     fn outputs(params: &Self::Params) -> Vec<OutputDeclaration>;
@@ -170,6 +192,17 @@ pub trait StageKind: Sync + 'static {
         _lengths: &mut KnownLengths,
     ) -> Option<Result<Needs, Unknown>> {
         None
+    }
+
+    /// What it would ask, where it asks: reads inputs, sends and writes nothing.
+    ///
+    /// # Errors
+    /// Whatever keeps it from knowing.
+    fn requests(
+        _params: &Self::Params,
+        _context: &StageContext,
+    ) -> Result<Option<Requests>, StageError> {
+        Ok(None)
     }
 
     /// Does the work: reads `context.input(..)`, writes `context.output(..)`.
@@ -224,6 +257,17 @@ pub trait ErasedStage: Sync {
     fn limits(&self) -> Limits;
     /// See [`StageKind::OWN_PROCESS`].
     fn has_own_process(&self) -> bool;
+    /// See [`StageKind::ASKS`].
+    fn asks(&self) -> bool;
+    /// See [`StageKind::requests`].
+    ///
+    /// # Errors
+    /// Whatever keeps it from knowing.
+    fn requests(
+        &self,
+        completed: &Value,
+        context: &StageContext,
+    ) -> Result<Option<Requests>, StageError>;
     /// See [`StageKind::lighter`].
     fn lighter(&self, completed: &Value) -> Option<(Value, String)>;
     /// See [`StageKind::passes`].
@@ -263,6 +307,14 @@ impl<S: StageKind> Erased<S> {
             },
             message: error.inner().to_string(),
         })
+    }
+}
+
+impl<S: StageKind> Erased<S> {
+    /// Parameters that were made complete before.
+    fn read(completed: &Value) -> Result<S::Params, StageError> {
+        Self::typed(completed)
+            .map_err(|error| StageError::input(format!("{}: {}", error.path, error.message)))
     }
 }
 
@@ -342,6 +394,18 @@ impl<S: StageKind> ErasedStage for Erased<S> {
         S::OWN_PROCESS
     }
 
+    fn asks(&self) -> bool {
+        S::ASKS
+    }
+
+    fn requests(
+        &self,
+        completed: &Value,
+        context: &StageContext,
+    ) -> Result<Option<Requests>, StageError> {
+        S::requests(&Self::read(completed)?, context)
+    }
+
     fn lighter(&self, completed: &Value) -> Option<(Value, String)> {
         let (lighter, words) = S::lighter(&Self::typed(completed).ok()?)?;
         let lighter = serde_json::to_value(lighter).ok()?;
@@ -371,9 +435,7 @@ impl<S: StageKind> ErasedStage for Erased<S> {
     }
 
     fn run(&self, completed: &Value, context: &StageContext) -> Result<(), StageError> {
-        let params = Self::typed(completed)
-            .map_err(|error| StageError::input(format!("{}: {}", error.path, error.message)))?;
-        S::run(&params, context)
+        S::run(&Self::read(completed)?, context)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::language_model::{
     Precision, TensorDecoder, TensorWeights, Tokenizer, tensor,
 };
 use crate::model_files::{HubCache, HubModel, ModelFileError};
-use crate::prompt::{PromptError, PromptTemplate};
+use crate::prompt::{InContext, PromptError, PromptTemplate};
 use crate::tuning::TuneError;
 
 impl From<LanguageModelError> for StageError {
@@ -230,6 +230,20 @@ pub(super) fn template(context: &StageContext) -> Result<PromptTemplate, StageEr
     let text = bounded::read_text(&input.path, bounded::SETTINGS)
         .map_err(StageError::io("read", &input.path))?;
     Ok(PromptTemplate::parse(&input.origin, &text)?)
+}
+
+/// Examples for the prompt, chosen from the samples of the input `examples`.
+pub(super) fn examples(
+    context: &StageContext,
+    template: &PromptTemplate,
+    count: usize,
+    seed: u64,
+) -> Result<InContext, StageError> {
+    if count == 0 {
+        return Ok(InContext::default());
+    }
+    let drawn = super::samples::read(context.input("examples")?)?;
+    Ok(InContext::choose(template, &drawn, count, seed)?)
 }
 
 /// The adapter of the input `adapter`, if one is connected.

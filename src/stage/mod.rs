@@ -7,7 +7,10 @@
 
 pub mod alpaca_json;
 pub mod alpaca_tune;
+mod api_params;
+pub mod api_score;
 pub mod book_crossing;
+pub mod candidates;
 pub mod codec;
 pub mod command;
 pub mod compare;
@@ -31,6 +34,7 @@ pub mod pretrain;
 mod program_log;
 pub mod random_text_encoder;
 pub mod rec_tune;
+pub mod recorded_scores;
 mod samples;
 pub mod score;
 pub mod select;
@@ -45,14 +49,18 @@ mod tuning_params;
 
 pub use context::{InputArtifact, Keep, StageContext};
 pub use error::{Failure, StageError};
-pub use kind::{Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, StageKind};
+pub use kind::{
+    Arity, Erased, ErasedStage, InputDeclaration, OutputDeclaration, Requests, StageKind,
+};
 pub use language_model::check_device;
 
 /// Every stage kind there is, by name.
 pub const STAGES: &[&dyn ErasedStage] = &[
     &Erased::<alpaca_json::AlpacaJsonStage>::NEW,
     &Erased::<alpaca_tune::AlpacaTune>::NEW,
+    &Erased::<api_score::ApiScore>::NEW,
     &Erased::<book_crossing::BookCrossingStage>::NEW,
+    &Erased::<candidates::Candidates>::NEW,
     &Erased::<command::Command>::NEW,
     &Erased::<data_audit::DataAuditStage>::NEW,
     &Erased::<embed_items::EmbedItems>::NEW,
@@ -66,6 +74,7 @@ pub const STAGES: &[&dyn ErasedStage] = &[
     &Erased::<pretrain::Pretrain>::NEW,
     &Erased::<random_text_encoder::RandomTextEncoder>::NEW,
     &Erased::<rec_tune::RecTune>::NEW,
+    &Erased::<recorded_scores::RecordedScores>::NEW,
     &Erased::<score::Score>::NEW,
     &Erased::<select::Select>::NEW,
     &Erased::<synthetic::SyntheticStage>::NEW,

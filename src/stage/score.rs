@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::codec::readouts::{ReadoutRow, write_readouts};
 use super::codec::write_predictions;
-use super::language_model::{Loaded, adapter_input, template};
+use super::language_model::{Loaded, adapter_input, examples, template};
 use super::needs::{Asked, Known, KnownLengths, Needs, Passes, Unknown, of_scoring};
 use super::samples::write_json;
 use super::train_recommender::predictions;
@@ -50,6 +50,11 @@ pub struct Params {
     /// In which numbers the model computes; as in the training, unless one wants to know.
     #[serde(skip_serializing_if = "Precision::is_default")]
     precision: Precision,
+    /// Training samples that stand with their answers before each question; of those of the input
+    /// `examples`.
+    examples: usize,
+    /// Decides which ones.
+    seed: u64,
 }
 
 impl Default for Params {
@@ -60,6 +65,8 @@ impl Default for Params {
             cutoff_length: 512,
             pass_tokens: 8192,
             precision: Precision::default(),
+            examples: 0,
+            seed: 0,
         }
     }
 }
@@ -76,8 +83,10 @@ impl StageKind for Score {
         InputDeclaration::one("template", "prompt template in alpaca-lora's form"),
         InputDeclaration::one("samples", "samples to score"),
         InputDeclaration::optional("adapter", "adapter; without one the bare backbone speaks"),
+        InputDeclaration::optional("examples", "samples to choose examples from"),
     ];
     const SKIP: &'static [&'static str] = &["pass_tokens"];
+    const SKIP_IF_DEFAULT: &'static [&'static str] = &["examples", "seed"];
 
     fn outputs(_params: &Params) -> Vec<OutputDeclaration> {
         vec![
@@ -132,6 +141,11 @@ impl StageKind for Score {
         known: &dyn Known,
         lengths: &mut KnownLengths,
     ) -> Option<Result<Needs, Unknown>> {
+        if params.examples > 0 {
+            return Some(Err(
+                "its prompts hold examples, whose lengths are not counted beforehand".to_owned(),
+            ));
+        }
         let asked = Asked {
             trained: Trained::Nothing,
             limit: limit(params),
@@ -149,7 +163,9 @@ impl StageKind for Score {
             .transpose()?;
         let b_norm = adapter.as_ref().map(crate::language_model::Adapter::b_norm);
         let samples = samples::read(context.input("samples")?)?;
-        let mut encoder = Encoder::new(&loaded.tokenizer, &template, limit(params));
+        let examples = examples(context, &template, params.examples, params.seed)?;
+        let mut encoder =
+            Encoder::new(&loaded.tokenizer, &template, limit(params)).with_examples(examples);
         let asked = samples
             .iter()
             .map(|sample| encoder.question(sample))

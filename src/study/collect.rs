@@ -98,7 +98,7 @@ pub fn collect(
     let mut seen: Vec<(NodeIndex, Vec<Option<Scalar>>)> = Vec::new();
     for source in &study.graph.metrics {
         let cell = &study.experiment.grid.cells[source.cell];
-        let coordinates = coordinates(study, cell);
+        let coordinates = coordinates(study, cell, source.node);
         // Cells that differ only in a searched hyper-parameter share their choice and its result.
         let key = (source.node, coordinates.to_vec());
         if seen.contains(&key) {
@@ -109,6 +109,8 @@ pub fn collect(
         match (found, fresh_key(plan, source.node)) {
             (Some(metrics), Some(stage_key)) => {
                 let first = rows.len();
+                // Of lists of candidates: other rows than those that tests compare.
+                let of_lists = metrics.iter().all(|metric| metric.metric.contains('@'));
                 for metric in metrics {
                     rows.push(row(study, &coordinates, metric, stage_key));
                 }
@@ -118,7 +120,9 @@ pub fn collect(
                         node: source.node,
                     });
                 }
-                let measured = rows.get(first).filter(|row| row.split == "test");
+                let measured = rows
+                    .get(first)
+                    .filter(|row| row.split == "test" && !of_lists);
                 if let (Some(row), Some(digest)) = (measured, predictions(study, plan, source.node))
                 {
                     collected.predictions.push(PredictionSource {
@@ -275,8 +279,39 @@ fn failed_nodes(study: &Study, run: Option<&RunSummary>) -> Vec<bool> {
 
 const COORDINATES: [&str; 6] = ["method", "variant", "train", "test", "k", "seed"];
 
-fn coordinates(study: &Study, cell: &Cell) -> [Option<Scalar>; 6] {
-    COORDINATES.map(|axis| study.experiment.grid.get(cell, axis).cloned())
+/// What a row says of a cell.
+///
+/// A system that no sample tunes and no sample is shown to has no training domain, K and seed. And
+/// where several backbones stand side by side, the variant of what one of them made names it:
+/// `AT+RT@tiny`.
+fn coordinates(study: &Study, cell: &Cell, node: NodeIndex) -> [Option<Scalar>; 6] {
+    let grid = &study.experiment.grid;
+    let mut found = COORDINATES.map(|axis| grid.get(cell, axis).cloned());
+    let system = format!("/systems/{}/few", method_of(study, cell));
+    if study.experiment.variables.pointer(&system) == Some(&Value::Bool(false)) {
+        let [_, _, train, test, k, seed] = &mut found;
+        if test.is_none() {
+            test.clone_from(train);
+        }
+        (*train, *k, *seed) = (None, None, None);
+    }
+    if let Some(backbone) = grid.get(cell, crate::spec::backbone::AXIS) {
+        let (_, axes) = study.graph.graph[node]
+            .id
+            .split_once('@')
+            .unwrap_or_default();
+        let named = format!("{}={backbone}", crate::spec::backbone::AXIS);
+        if axes.split(',').any(|axis| axis == named) {
+            let variant = found[1]
+                .as_ref()
+                .map_or_else(String::new, Scalar::to_string);
+            found[1] = Some(Scalar::Text(System::variant_with(
+                &variant,
+                &backbone.to_string(),
+            )));
+        }
+    }
+    found
 }
 
 fn method_of(study: &Study, cell: &Cell) -> String {

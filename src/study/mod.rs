@@ -10,6 +10,7 @@ pub mod details;
 mod lineage;
 pub mod outlook;
 pub mod publish;
+pub mod requests;
 pub mod runs;
 pub mod speeds;
 mod standing;
@@ -125,7 +126,13 @@ pub fn vocabulary() -> Vocabulary {
     static NAMES: OnceLock<Vocabulary> = OnceLock::new();
     *NAMES.get_or_init(|| Vocabulary {
         methods: leak(RECOMMENDERS.iter().map(|method| method.name())),
-        pipeline_methods: &[LANGUAGE_MODEL],
+        // The last three are the paper's, known by name though nobody can run them by default.
+        pipeline_methods: &[
+            LANGUAGE_MODEL,
+            "text_davinci_002",
+            "text_davinci_003",
+            "chatgpt",
+        ],
         tables: leak(TABLES.iter().map(|table| table.name)),
         default_tables: leak(
             TABLES

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::{CliError, Exit, output, runs};
+use crate::api::Checked;
 use crate::artifact::Store;
 use crate::artifact::verify::{Finding, FindingKind, Verification};
 use crate::cli::output::size;
@@ -41,6 +42,9 @@ pub(super) fn run(
             journals.push(run);
         }
     }
+    let answers = crate::api::check_folder(&store.answers_folder())
+        .map_err(|error| CliError::NotThere(error.to_string()))?;
+    let damaged_answers: usize = answers.iter().map(|file| file.damaged).sum();
     let damaged = found
         .findings
         .iter()
@@ -64,19 +68,47 @@ pub(super) fn run(
             "unnamed": of(FindingKind::Unnamed),
             "foreign": of(FindingKind::Foreign),
             "memory": of(FindingKind::Memory),
+            "answers": answers,
             "journals": journals.iter().map(|run| json!({
                 "run": run.journal.run(), "path": run.journal.path,
                 "unread_lines": run.unread_lines(),
             })).collect::<Vec<_>>(),
         }))?;
     } else {
-        output::write(as_text(&found, &journals, damaged).as_bytes())?;
+        let mut text = as_text(&found, &journals, damaged);
+        text.push_str(&answers_as_text(&answers));
+        output::write(text.as_bytes())?;
     }
-    Ok(if damaged == 0 {
+    Ok(if damaged + damaged_answers == 0 {
         Exit::Fine
     } else {
         Exit::Unusable
     })
+}
+
+/// Answers of models by API that are kept.
+fn answers_as_text(files: &[Checked]) -> String {
+    if files.is_empty() {
+        return String::new();
+    }
+    let (mut kept, mut bytes) = (0, 0);
+    let mut text = String::new();
+    for file in files {
+        kept += file.answers;
+        bytes += file.bytes;
+        if file.damaged > 0 {
+            let _ = writeln!(
+                text,
+                "{}: {} damaged lines; what they answered is asked again",
+                shown(&file.path),
+                file.damaged
+            );
+        }
+    }
+    format!(
+        "{kept} answers of models by API ({}) are kept until you remove them\n{text}",
+        size(bytes)
+    )
 }
 
 fn as_text(found: &Verification, journals: &[KnownRun], damaged: usize) -> String {

@@ -119,7 +119,14 @@ pub(super) fn looks(systems: &[System]) -> Vec<Look> {
             let known = KNOWN.iter().find(|(name, ..)| *name == system.method);
             let variant = VARIANTS
                 .iter()
-                .find(|(name, ..)| Some(*name) == system.variant.as_deref());
+                .find(|(name, ..)| Some(*name) == system.tuning());
+            // Of several backbones the first has the method's look, the others one of their own.
+            let known = known.filter(|_| {
+                let first = systems.iter().find(|other| {
+                    other.method == system.method && other.tuning() == system.tuning()
+                });
+                first == Some(system)
+            });
             match (known, variant) {
                 (Some(&(_, colour, marker, hatch)), None) => Look {
                     colour,

@@ -66,7 +66,11 @@ fn gather(input: &ReportInput<'_>) -> Result<FigureChart, String> {
         ));
     }
     let mut systems = zero_shot.clone();
-    systems.extend(of_the_paper());
+    // With several backbones, each has an AT of its own.
+    let same =
+        |one: &System, other: &System| one.method == other.method && one.tuning() == other.tuning();
+    let paper = of_the_paper().into_iter();
+    systems.extend(paper.filter(|one| !zero_shot.iter().any(|other| same(one, other))));
     let mut systems: Vec<System> = systems.into_iter().collect();
     // The tuned system comes last, under its name with K.
     let tuned = tuned(&view, &pairs, &name);
@@ -155,8 +159,7 @@ fn untuned<'a>(view: &'a View, pair: &Pair, metric: &str, system: &System) -> Op
     }
     let rows: usize = at.iter().map(|entry| entry.summary.seeds.len()).sum();
     // Of a grid with one cell nobody can tell, but for what is untuned by its name.
-    let is_named =
-        system.method == "tallrec" && matches!(system.variant.as_deref(), Some("base" | "AT"));
+    let is_named = system.method == "tallrec" && matches!(system.tuning(), Some("base" | "AT"));
     if stages.len() != 1 || (rows < 2 && !is_named) {
         return None;
     }
