@@ -14,7 +14,7 @@ use runner::language_model::{
 use serde_json::Value;
 
 /// Only the language model, with few steps.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 14] = [
     "--set",
     "grid.method=[{tallrec: {variant: [base, RT]}}]",
     "--set",
@@ -27,6 +27,8 @@ const SMALL: [&str; 12] = [
     "settings.tallrec.rec_tune.warmup_steps=0",
     "--set",
     "settings.tallrec.rec_tune.batch_size=64",
+    "--set",
+    "settings.tallrec.rec_tune.max_validation_rows=32",
 ];
 
 /// The program in the repository, with a store in the lab.
@@ -117,7 +119,8 @@ fn memory_is_planned_refused_fitted_and_measured() {
     let train = planned(&lab, "train", &with_model);
     assert_eq!(train[0]["needs"]["basis"], "pool");
     let pool = train[0]["training_bytes"].as_u64().expect("bytes");
-    assert!(pool <= at_most, "{pool} {at_most}");
+    // A shared beginning, of which nothing was known before, costs a little by itself.
+    assert!(pool <= at_most * 21 / 20, "{pool} {at_most}");
     // How fast the model is was learnt from scoring.
     assert_eq!(train[0]["seconds_by"], "same_model");
     assert!(train[0]["seconds"].as_f64().expect("seconds") > 0.0);

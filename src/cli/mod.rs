@@ -45,7 +45,7 @@ pub use exit::{CliError, Exit};
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "Start here:\n  runner run experiments/quickstart.yaml\n\nExit codes:\n  0 fine \
-                  · 1 a bug · 2 wrong usage · 3 `diff --fail-on` or `report --check` found something · 10 an invalid experiment or pipeline,\n  or one that needs more memory than there is · 20 a stage \
+                  · 1 a bug · 2 wrong usage · 3 `diff --fail-on` or `report --check` found something · 10 an invalid experiment or pipeline\n  20 a stage \
                   failed · 21 interrupted · 30 the store or a folder cannot be used"
 )]
 struct Cli {

@@ -46,8 +46,6 @@ pub enum Standing {
     SameKindAndModel,
     /// Other kinds of stages with a model of the same sizes.
     SameModel,
-    /// Stages of the same kind with other models.
-    SameKind,
     /// What the stage itself took, or its siblings on average, whatever they computed.
     PastTimings,
 }
@@ -60,7 +58,6 @@ impl Standing {
             Self::SameKindAndModel => "by the speed of such stages",
             Self::PastTimings => "by past timings",
             Self::SameModel => "by the speed of other kinds with this model",
-            Self::SameKind => "by the speed with other models, which may differ much",
         }
     }
 }
@@ -93,10 +90,8 @@ impl Speeds {
         };
         let same = rate(&|one| one.kind == kind && one.sizes == sizes);
         let model = || rate(&|one| one.sizes == sizes);
-        let kinds = || rate(&|one| one.kind == kind);
         same.map(|rate| (rate, Standing::SameKindAndModel))
             .or_else(|| Some((model()?, Standing::SameModel)))
-            .or_else(|| Some((kinds()?, Standing::SameKind)))
     }
 
     /// Keys of the stages that are known.
@@ -162,8 +157,8 @@ mod tests {
         let same = Some((2.0, Standing::SameKindAndModel));
         assert_eq!(of("rec_tune", b"small"), same);
         assert_eq!(of("score", b"large"), Some((30.0, Standing::SameModel)));
-        assert_eq!(of("score", b"other"), Some((4.0, Standing::SameKind)));
-        assert_eq!(of("pretrain", b"other"), None);
+        // A small model is no measure of a large one: its matrices are slower by far.
+        assert_eq!(of("score", b"other"), None);
         assert!(
             Speeds::read(&path, "another")
                 .of("score", Digest::of_bytes(b"small"))
