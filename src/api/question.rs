@@ -11,7 +11,7 @@ use crate::base::{Digest, canonical_json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// `POST /chat/completions`: a conversation, as with ChatGPT.
+    /// `POST /chat/completions`: a conversation, as with `ChatGPT`.
     #[default]
     Chat,
     /// `POST /completions`: a text that the model goes on with, as with the davinci models.

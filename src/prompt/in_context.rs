@@ -84,7 +84,7 @@ mod tests {
             title: format!("Film {row}"),
             maker: None,
         };
-        let liked = row % 2 == 0;
+        let liked = row.is_multiple_of(2);
         Sample {
             row,
             domain: Domain::Movie,

@@ -164,7 +164,7 @@ fn system(entry: &Entry, diagnostics: &mut Diagnostics) -> Option<Value> {
     match word {
         "api" => {
             for name in ["base_url", "model"] {
-                if !given(name).is_some_and(|own| own.value.as_str().is_some()) {
+                if given(name).is_none_or(|own| own.value.as_str().is_none()) {
                     diagnostics.error_with_help(
                         "spec::systems",
                         given(name).map_or(entry.span, |own| own.value.span),

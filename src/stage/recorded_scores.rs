@@ -97,7 +97,7 @@ impl StageKind for RecordedScores {
             let sample = &samples[at];
             entry.check_label(params, sample)?;
             if found[at].replace(entry.score(params)?).is_some() {
-                return Err(entry.wrong(format!("row {} has a score already", sample.row)));
+                return Err(entry.wrong(&format!("row {} has a score already", sample.row)));
             }
         }
         let absent: Vec<u32> = samples
@@ -190,7 +190,7 @@ struct Entry {
 }
 
 impl Entry {
-    fn wrong(&self, message: String) -> StageError {
+    fn wrong(&self, message: &str) -> StageError {
         StageError::input(format!("{}: {message}", self.place))
     }
 
@@ -206,7 +206,7 @@ impl Entry {
         };
         match number(value) {
             Some(score) if score.is_finite() => Ok(Some(score)),
-            _ => Err(self.wrong(format!("the score {value} is not a number"))),
+            _ => Err(self.wrong(&format!("the score {value} is not a number"))),
         }
     }
 
@@ -222,11 +222,11 @@ impl Entry {
             Some(value) => {
                 let row = number(value).filter(|row| row.fract() == 0.0 && *row >= 0.0);
                 let Some(row) = row else {
-                    return Err(self.wrong(format!("`{}` is {value}, not a row", params.row)));
+                    return Err(self.wrong(&format!("`{}` is {value}, not a row", params.row)));
                 };
                 let Some(at) = rows.get(&(row as u32)) else {
                     return Err(self
-                        .wrong(format!("there is no row {row} among the samples"))
+                        .wrong(&format!("there is no row {row} among the samples"))
                         .with_help(format!(
                             "{} samples, numbered from 0; is it another split or other data?",
                             rows.len()
@@ -252,22 +252,22 @@ impl Entry {
                     return Ok(at);
                 }
                 Err(self
-                    .wrong("its prompt is not the one of its row".to_owned())
+                    .wrong("its prompt is not the one of its row")
                     .with_help("is it of other data, of another split, or another template?"))
             }
             (Some(at), _, _) => Ok(at),
             (None, Some(digest), Some(prompts)) => match prompts.get(&digest).map(Vec::as_slice) {
                 Some([at]) => Ok(*at),
-                Some(several) => Err(self.wrong(format!(
+                Some(several) => Err(self.wrong(&format!(
                     "{} rows have this prompt; a column `{}` tells them apart",
                     several.len(),
                     params.row
                 ))),
                 None => Err(self
-                    .wrong("no sample has this prompt".to_owned())
+                    .wrong("no sample has this prompt")
                     .with_help("is it of other data, of another split, or another template?")),
             },
-            (None, _, _) => Err(self.wrong(format!("`{}` is empty", params.row))),
+            (None, _, _) => Err(self.wrong(&format!("`{}` is empty", params.row))),
         }
     }
 
@@ -282,13 +282,13 @@ impl Entry {
         let label = match text.as_str() {
             "true" | "1" | "1.0" | "yes" => true,
             "false" | "0" | "0.0" | "no" => false,
-            _ => return Err(self.wrong(format!("the label {value} is neither yes nor no"))),
+            _ => return Err(self.wrong(&format!("the label {value} is neither yes nor no"))),
         };
         if label == sample.label {
             return Ok(());
         }
         Err(self
-            .wrong(format!(
+            .wrong(&format!(
                 "row {} has another label in the samples",
                 sample.row
             ))
