@@ -291,7 +291,7 @@ fn wrong_parameters_are_found_before_anything_runs() {
             .contains("seed")
     );
     assert_eq!(
-        error("evaluate", json!({"metrics": ["ndcg"]})).path,
+        error("evaluate", json!({"metrics": ["ndgc"]})).path,
         "metrics[0]"
     );
     assert!(error("select", json!({"by": "auc"})).message.contains("by"));
