@@ -1,7 +1,7 @@
 //! The decoder on candle's tensors: on an NVIDIA GPU, or on the CPU in numbers that
 //! [`super::decoder`] does not know (half precision, quantised weights).
 //!
-//! Forward and backward are written by hand, as there, over the same [`super::layout`]: rows of all
+//! Forward and backward are written by hand, as there, over the same `super::layout`: rows of all
 //! sequences side by side, a shared prefix once, of the last layer only the rows where something is
 //! asked. No gradient is computed of a frozen weight. A quantised matrix is made dense where it is
 //! used, and forgotten. Attention (`attention`) runs over groups of sequences of similar lengths
