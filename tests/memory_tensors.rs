@@ -271,5 +271,8 @@ fn peaks_are_predicted_within_a_tenth() {
             ));
         }
     }
+    if let Ok(path) = std::env::var("RUNNER_TEST_MEMORY_REPORT") {
+        std::fs::write(path, &report).expect("written");
+    }
     assert!(!wrong, "{report}");
 }
