@@ -111,6 +111,10 @@ fn completion_candidates(choice: &Value) -> Result<Option<Vec<Candidate>>, Strin
     else {
         return Ok(None);
     };
+    if places.is_empty() {
+        // The model ended before it said a word, which is an answer of its own.
+        return Ok(Some(Vec::new()));
+    }
     let said = choice.pointer("/logprobs/tokens").and_then(Value::as_array);
     for (at, place) in places.iter().take(MOST_PLACES).enumerate() {
         let token = said.and_then(|said| said.get(at)).and_then(Value::as_str);
@@ -141,7 +145,8 @@ fn chat_candidates(choice: &Value) -> Result<Option<Vec<Candidate>>, String> {
     };
     let mut first = places.iter().take(MOST_PLACES);
     let Some(place) = first.find(|place| said(place)).or(places.first()) else {
-        return Ok(None);
+        // The model ended before it said a word, which is an answer of its own.
+        return Ok(Some(Vec::new()));
     };
     let Some(list) = place.get("top_logprobs").and_then(Value::as_array) else {
         return Ok(None);
@@ -261,6 +266,18 @@ mod tests {
         assert!(of("{\"choices\": [{\"text\": 1}]}").contains("choices[0].text"));
         let deep = "[".repeat(100_000);
         assert!(of(&deep).contains("not JSON"), "{}", of(&deep));
+        // Nothing said at all is an answer; no log-probabilities are none.
+        let nothing = json!({"choices": [{"text": "", "finish_reason": "stop", "logprobs": {
+            "tokens": [], "top_logprobs": []}}]});
+        let found = read(Protocol::Completions, &nothing);
+        assert_eq!(found.expect("an answer").top, Some(Vec::new()));
+        let nothing = json!({"choices": [{"message": {"content": ""}, "finish_reason": "stop",
+            "logprobs": {"content": []}}]});
+        let found = read(Protocol::Chat, &nothing);
+        assert_eq!(found.expect("an answer").top, Some(Vec::new()));
+        let without = json!({"choices": [{"text": "", "logprobs": null}]});
+        let found = read(Protocol::Completions, &without);
+        assert_eq!(found.expect("an answer").top, None);
         let positive = json!({"choices": [{"text": "Yes", "logprobs": {
             "tokens": ["Yes"], "top_logprobs": [{"Yes": 0.7}]}}]});
         let error = read(Protocol::Completions, &positive).expect_err("above 0");

@@ -90,6 +90,8 @@ pub fn read(answer: &Answer, read: Read, missing: Missing) -> Result<Reading, No
     match read {
         Read::Text => Ok(of_text(&answer.text)),
         Read::LogProbabilities => match answer.top.as_deref() {
+            // It ended before its first word: neither yes nor no.
+            Some([]) if answer.text.trim().is_empty() => Ok(Reading::of(Outcome::Unclear)),
             None | Some([]) => Err(NoProbabilities),
             Some(top) => Ok(of_candidates(top, missing)),
         },
@@ -187,6 +189,21 @@ fn of_text(text: &str) -> Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_that_ends_at_once_has_no_answer() {
+        let silent = Answer {
+            text: String::new(),
+            ..top(&[])
+        };
+        let found = read(&silent, Read::LogProbabilities, Missing::Rest);
+        assert_eq!(found.expect("read").outcome, Outcome::Unclear);
+        let spoke = Answer {
+            text: "Yes".to_owned(),
+            ..top(&[])
+        };
+        assert!(read(&spoke, Read::LogProbabilities, Missing::Rest).is_err());
+    }
 
     fn top(pairs: &[(&str, f64)]) -> Answer {
         let candidates = pairs.iter().map(|(token, probability)| Candidate {
