@@ -5,6 +5,7 @@
 //! command fetches it.
 
 use std::env;
+#[cfg(feature = "hub")]
 use std::fs;
 use std::path::{Path, PathBuf};
 #[cfg(feature = "hub")]
@@ -25,6 +26,7 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const WORD_PIECE_FILE: &str = "vocab.txt";
 
 /// Files beside the weights. There must be a configuration and one of the two tokenizers.
+#[cfg(feature = "hub")]
 const FILES: [&str; 5] = [
     CONFIGURATION_FILE,
     TOKENIZER_FILE,
