@@ -1,6 +1,6 @@
 //! Where every token of a batch lies: sequences side by side, a shared prefix once before them.
 
-use super::{Batch, Configuration, LanguageModelError, Sequence};
+use super::{Batch, Configuration, LanguageModelError, Readout, Sequence};
 
 /// The stream a shared prefix draws its dropout from, whichever sequences share it.
 const PREFIX_STREAM: u64 = u64::MAX;
@@ -252,6 +252,40 @@ pub(super) fn part(batch: &Batch, range: std::ops::Range<usize>) -> Batch {
         sequences: batch.sequences[range].to_vec(),
         shared_prefix: batch.shared_prefix,
     }
+}
+
+/// Checks the tokens whose logits are asked for.
+pub(super) fn check_asked(
+    asked: &[u32],
+    configuration: &Configuration,
+) -> Result<(), LanguageModelError> {
+    let vocabulary = configuration.vocabulary_size;
+    match asked.iter().find(|token| **token as usize >= vocabulary) {
+        None => Ok(()),
+        Some(token) => Err(LanguageModelError::invalid(format!(
+            "token {token} is not among {vocabulary}"
+        ))),
+    }
+}
+
+/// The last position of every sequence, as (sequence, position).
+pub(super) fn ends(batch: &Batch) -> Vec<(usize, usize)> {
+    let sequences = batch.sequences.iter().enumerate();
+    sequences
+        .map(|(number, sequence)| (number, sequence.tokens.len().saturating_sub(1)))
+        .collect()
+}
+
+/// What stands in rows of logits and of normalisers for the sequences of these rows.
+pub(super) fn readouts<'a>(
+    rows: impl Iterator<Item = usize> + 'a,
+    asked: usize,
+    (logits, log_sums): &'a (Vec<f32>, Vec<f32>),
+) -> impl Iterator<Item = Readout> + 'a {
+    rows.map(move |row| Readout {
+        logits: logits[row * asked..(row + 1) * asked].to_vec(),
+        log_normaliser: log_sums.get(row).copied(),
+    })
 }
 
 /// What decides which numbers of a row a module drops: a pure function of the pass, the sequence,

@@ -85,6 +85,18 @@ pub enum Trained<'a> {
     Everything,
 }
 
+impl<'a> Trained<'a> {
+    /// The adapter of a module, counted as in [`MODULES`], if it has one.
+    pub(super) fn adapter(self, module: usize) -> Option<&'a LoraOptions> {
+        let Self::Adapter(options) = self else {
+            return None;
+        };
+        let (name, _) = MODULES[module];
+        let chosen = options.target_modules.iter().any(|one| one == name);
+        chosen.then_some(options)
+    }
+}
+
 /// The numbers that a layer needs beside its input, at their most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LayerNumbers {

@@ -6,7 +6,9 @@ use super::head::{chosen_logits, cross_entropy, logits};
 use super::network::{Gradients, Network, everything};
 use super::passes::Task;
 use super::weights::{Weights, check_adapter};
-use crate::language_model::layout::{common_prefix, goals, part, parts, places};
+use crate::language_model::layout::{
+    check_asked, common_prefix, ends, goals, part, parts, places, readouts as readouts_of,
+};
 use crate::language_model::{
     Batch, Configuration, LanguageModel, LanguageModelError, LoraOptions, Parameters, Pass, Readout,
 };
@@ -163,36 +165,22 @@ impl LanguageModel for Decoder {
         asked: &[u32],
         normalised: bool,
     ) -> Result<Vec<Readout>, LanguageModelError> {
-        let vocabulary = self.configuration.vocabulary_size;
-        if let Some(token) = asked.iter().find(|token| **token as usize >= vocabulary) {
-            return Err(LanguageModelError::invalid(format!(
-                "token {token} is not among {vocabulary}"
-            )));
-        }
+        check_asked(asked, &self.configuration)?;
         let network = self.network()?;
         let prefix = common_prefix(batch);
         let mut readouts = Vec::with_capacity(batch.sequences.len());
         for range in parts(batch, prefix, ROWS_AT_ONCE) {
             let batch = part(batch, range);
-            let ends: Vec<(usize, usize)> = batch
-                .sequences
-                .iter()
-                .enumerate()
-                .map(|(number, sequence)| (number, sequence.tokens.len().saturating_sub(1)))
-                .collect();
+            let ends = ends(&batch);
             let task = Task::new(&network, &batch, prefix, &ends)?;
             let run = || {
                 let x = task.forward(&network)?;
                 chosen_logits(&network, &x, asked, normalised)
             };
-            let (logits, log_sums) = run().map_err(candle("scoring"))?;
-            for (number, position) in ends {
-                let row = task.index(number, position).unwrap_or(0);
-                readouts.push(Readout {
-                    logits: logits[row * asked.len()..(row + 1) * asked.len()].to_vec(),
-                    log_normaliser: log_sums.get(row).copied(),
-                });
-            }
+            let found = run().map_err(candle("scoring"))?;
+            let rows = ends.iter().map(|(number, at)| task.index(*number, *at));
+            let rows = rows.map(Option::unwrap_or_default);
+            readouts.extend(readouts_of(rows, asked.len(), &found));
         }
         Ok(readouts)
     }

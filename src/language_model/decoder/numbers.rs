@@ -56,14 +56,7 @@ pub(in crate::language_model) fn layer_numbers(
 
 impl Layer<'_> {
     fn adapter(&self, module: usize) -> Option<&LoraOptions> {
-        match self.trained {
-            Trained::Adapter(options) => {
-                let (name, _) = MODULES[module];
-                let chosen = options.target_modules.iter().any(|one| one == name);
-                chosen.then_some(options)
-            }
-            Trained::Nothing | Trained::Everything => None,
-        }
+        self.trained.adapter(module)
     }
 
     /// Whether anything of a module is trained.

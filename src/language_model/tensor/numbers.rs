@@ -64,14 +64,7 @@ fn numbers(
 
 impl Layer<'_> {
     fn adapter(&self, module: usize) -> Option<&LoraOptions> {
-        match self.trained {
-            Trained::Adapter(options) => {
-                let (name, _) = MODULES[module];
-                let chosen = options.target_modules.iter().any(|one| one == name);
-                chosen.then_some(options)
-            }
-            Trained::Nothing | Trained::Everything => None,
-        }
+        self.trained.adapter(module)
     }
 
     fn all(&self) -> usize {
