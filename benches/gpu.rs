@@ -12,8 +12,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use candle_core::{DType, Device as Candle, Tensor};
 use runner::base::{Device, Random, clock};
@@ -163,39 +161,11 @@ fn product(device: &Candle, dtype: DType, size: usize) -> Result<f64, Failure> {
     Ok(best)
 }
 
-/// Looks at a card's memory again and again: what is freed goes back to the card whenever somebody
-/// waits for it, so that a look between steps sees nothing.
-struct Watch {
-    ends: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<u64>,
-}
-
-impl Watch {
-    fn start(device: Device) -> Self {
-        let ends = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&ends);
-        let thread = std::thread::spawn(move || {
-            let mut peak = 0;
-            while !seen.load(Ordering::Relaxed) {
-                let Some(found) = memory(device) else { break };
-                peak = peak.max(found.total - found.free);
-                std::thread::sleep(Duration::from_micros(500));
-            }
-            peak
-        });
-        Self { ends, thread }
-    }
-
-    fn end(self) -> u64 {
-        self.ends.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or(0)
-    }
-}
-
 fn run(options: &Options) -> Result<Value, Failure> {
     let device: Device = options.text("device", "cuda:0").parse()?;
     let opened = open(device)?;
-    let used = || memory(device).map(|found| found.total - found.free);
+    // What CUDA itself takes, and what others have.
+    let at_first = memory(device).map_or(0, |found| found.total - found.free);
     let mut ballast = Vec::new();
     let cap = options.number("cap-gib", 0);
     if cap > 0
@@ -209,7 +179,7 @@ fn run(options: &Options) -> Result<Value, Failure> {
             left -= piece;
         }
     }
-    let before = used().unwrap_or(0);
+    let held = memory(device).map_or(0, |found| found.highest);
     let case = options.text("case", "train");
     let precision: Precision = serde_json::from_value(json!({
         "compute": options.text("compute", "bf16"),
@@ -236,7 +206,6 @@ fn run(options: &Options) -> Result<Value, Failure> {
     let lora = LoraOptions::default();
     let values = fresh_adapter(&configuration, &lora, 1);
     let mut model = TensorDecoder::new(configuration.clone(), kept, Some((lora, values)))?;
-    let watch = Watch::start(device);
     let mut losses = Vec::new();
     let mut seconds = Vec::new();
     if case == "score" {
@@ -269,7 +238,7 @@ fn run(options: &Options) -> Result<Value, Failure> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let peak = watch.end();
+    let peak = memory(device).map_or(0, |found| found.highest);
     // The first one compiles and fills caches.
     let best = seconds[1..].iter().copied().fold(f64::INFINITY, f64::min);
     let tokens = (rows * length) as f64;
@@ -280,7 +249,8 @@ fn run(options: &Options) -> Result<Value, Failure> {
     said["seconds"] = json!(seconds);
     said["tokens_per_s"] = json!(tokens / best);
     said["tflops"] = json!(work / best / 1e12);
-    said["peak_gib"] = json!(peak.saturating_sub(before) as f64 / GIB);
+    said["peak_gib"] = json!(peak.saturating_sub(held) as f64 / GIB);
+    said["cuda_gib"] = json!(at_first as f64 / GIB);
     drop(ballast);
     Ok(said)
 }

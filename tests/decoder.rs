@@ -427,12 +427,17 @@ fn fresh_numbers_have_their_own_streams() {
     }
 }
 
+/// Where tensors are: on the CPU, or where `RUNNER_TEST_DEVICE` says (`cuda:0`).
+fn device() -> candle_core::Device {
+    let name = std::env::var("RUNNER_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    runner::language_model::tensor::open(name.parse().expect("a device")).expect("opens")
+}
+
 /// The same model on candle's tensors.
 fn on_tensors(configuration: &Configuration, precision: Precision) -> TensorDecoder {
     let weights = weights(configuration);
     let read = |name: &str| Ok(weights.get(name).expect("there").to_vec());
-    let device = candle_core::Device::Cpu;
-    let kept = TensorWeights::make(configuration, &device, precision, read).expect("kept");
+    let kept = TensorWeights::make(configuration, &device(), precision, read).expect("kept");
     let adapter = Some((lora(), trained_adapter(configuration)));
     TensorDecoder::new(configuration.clone(), Arc::new(kept), adapter).expect("fits")
 }
@@ -638,8 +643,7 @@ fn quantised_weights_take_the_room_they_should() {
     let values = weights(&configuration);
     let size = |precision| {
         let read = |name: &str| Ok(values.get(name).expect("there").to_vec());
-        let device = candle_core::Device::Cpu;
-        let kept = TensorWeights::make(&configuration, &device, precision, read);
+        let kept = TensorWeights::make(&configuration, &device(), precision, read);
         kept.expect("kept").size_bytes()
     };
     let (mut modules, mut rest) = (0, 0);

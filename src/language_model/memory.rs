@@ -235,8 +235,7 @@ impl Engine {
             },
             activation_bytes: bytes,
             trained_bytes: 4,
-            // Two of them stand side by side in f32 while a softmax is made.
-            logit_bytes: 8,
+            logit_bytes: bytes,
             copies_trained_weights: false,
             rows_of_logits: super::tensor::rows_of_logits,
             most_scored_rows: super::tensor::ROWS_AT_ONCE,

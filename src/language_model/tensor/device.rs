@@ -27,7 +27,7 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
         return Ok(found.clone());
     }
     // Where a library is missing, cudarc panics instead of giving an error.
-    let opened = quietly(|| Candle::new_cuda(ordinal));
+    let opened = quietly(|| open_card(ordinal));
     let found = match opened {
         Ok(Ok(found)) => found,
         Ok(Err(error)) => {
@@ -49,8 +49,35 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
         }
     };
     #[cfg(feature = "cuda")]
-    super::operations::prove(&found)?;
+    super::proof::prove(&found)?;
     open.insert(ordinal, found.clone());
+    Ok(found)
+}
+
+/// Opens a card with one queue of work for all threads: candle's usual device has one for each, and
+/// nothing would order what a thread uploads before another's use of it.
+fn open_card(ordinal: usize) -> candle_core::Result<Candle> {
+    let found = Candle::new_cuda_with_stream(ordinal)?;
+    #[cfg(feature = "cuda")]
+    {
+        use candle_core::cuda_backend::{WrapErr, cudarc::driver};
+
+        let card = found.as_cuda_device()?;
+        let mut everything = u64::MAX;
+        #[expect(unsafe_code, reason = "CUDA's settings are foreign code")]
+        // SAFETY: with one queue there is nothing that events between queues would order; device and
+        // pool are CUDA's own, and the attribute is a number of 64 bits, which is copied.
+        unsafe {
+            card.disable_event_tracking();
+            // What is freed stays with the process: else all goes back to the card at every wait,
+            // and every pass takes it anew.
+            let stream = card.cuda_stream();
+            let pool = driver::result::device::get_default_mem_pool(stream.context().cu_device());
+            let attribute = driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+            let value = std::ptr::from_mut(&mut everything).cast();
+            driver::result::mem_pool::set_attribute(pool.w()?, attribute, value).w()?;
+        }
+    }
     Ok(found)
 }
 
@@ -78,6 +105,8 @@ pub struct DeviceMemory {
     pub total: u64,
     /// What nobody has.
     pub free: u64,
+    /// The most that this process's tensors took at once.
+    pub highest: u64,
 }
 
 /// The memory of a card, which is opened for it; `None` for the processor, or where it cannot be
@@ -93,11 +122,24 @@ pub fn memory(device: Device) -> Option<DeviceMemory> {
 
 #[cfg(feature = "cuda")]
 fn memory_of(device: &Candle) -> Option<DeviceMemory> {
-    let card = device.as_cuda_device().ok()?;
-    let (free, total) = card.cuda_stream().context().mem_get_info().ok()?;
+    use candle_core::cuda_backend::cudarc::driver;
+
+    let stream = device.as_cuda_device().ok()?.cuda_stream();
+    let context = stream.context();
+    let (free, total) = context.mem_get_info().ok()?;
+    let mut highest = 0_u64;
+    #[expect(unsafe_code, reason = "CUDA's settings are foreign code")]
+    // SAFETY: device and pool are CUDA's own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool = driver::result::device::get_default_mem_pool(context.cu_device()).ok()?;
+        let attribute = driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        let value = std::ptr::from_mut(&mut highest).cast();
+        driver::result::mem_pool::get_attribute(pool, attribute, value).ok()?;
+    }
     Some(DeviceMemory {
         total: total as u64,
         free: free as u64,
+        highest,
     })
 }
 

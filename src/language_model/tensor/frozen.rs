@@ -1,12 +1,11 @@
 //! Matrices that are never trained, dense or quantised.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
-use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{DType, Device, Result, Tensor};
 
+use super::operations::dequantised;
 use crate::language_model::{Compute, Frozen};
+use crate::model_files::NumberType;
 
 /// candle's name of the type that is computed in.
 pub(super) fn dtype(compute: Compute) -> DType {
@@ -17,13 +16,13 @@ pub(super) fn dtype(compute: Compute) -> DType {
     }
 }
 
-/// candle's name of a quantised type.
-pub(super) fn quantised(frozen: Frozen) -> Option<GgmlDType> {
+/// A type of blocks, with candle's name of it.
+fn blocks_of(frozen: Frozen) -> Option<(NumberType, GgmlDType)> {
     match frozen {
         Frozen::Dense => None,
-        Frozen::Q8_0 => Some(GgmlDType::Q8_0),
-        Frozen::Q4_0 => Some(GgmlDType::Q4_0),
-        Frozen::Q4K => Some(GgmlDType::Q4K),
+        Frozen::Q8_0 => Some((NumberType::Q8_0, GgmlDType::Q8_0)),
+        Frozen::Q4_0 => Some((NumberType::Q4_0, GgmlDType::Q4_0)),
+        Frozen::Q4K => Some((NumberType::Q4K, GgmlDType::Q4K)),
     }
 }
 
@@ -33,7 +32,13 @@ pub(super) enum Matrix {
     /// In the type that is computed in.
     Dense(Tensor),
     /// Made dense at every use.
-    Quantised(Arc<QTensor>),
+    Quantised {
+        /// `[O, bytes]`, in the layout of GGUF.
+        blocks: Tensor,
+        kind: NumberType,
+        /// I.
+        width: usize,
+    },
 }
 
 impl Matrix {
@@ -45,14 +50,12 @@ impl Matrix {
         frozen: Frozen,
         device: &Device,
     ) -> Result<Self> {
-        let whole = |kind: &GgmlDType| {
-            let width = values.dims().last().copied().unwrap_or(0);
-            width.is_multiple_of(kind.block_size())
-        };
-        match quantised(frozen).filter(whole) {
-            Some(kind) => {
-                let kept = QTensor::quantize_onto(values, kind, device)?;
-                Ok(Self::Quantised(Arc::new(kept)))
+        let width = values.dims().last().copied().unwrap_or(0);
+        let whole = |(kind, _): &(NumberType, GgmlDType)| width.is_multiple_of(kind.block().0);
+        match blocks_of(frozen).filter(whole) {
+            Some((kind, name)) => {
+                let bytes = QTensor::quantize(values, name)?;
+                Self::of_blocks(&bytes.data()?, kind, values.dims(), device)
             }
             None => Ok(Self::Dense(
                 values.to_dtype(dtype(compute))?.to_device(device)?,
@@ -63,28 +66,34 @@ impl Matrix {
     /// Keeps a matrix as the bytes of its blocks, as a GGUF file has it.
     pub(super) fn of_blocks(
         bytes: &[u8],
-        kind: GgmlDType,
+        kind: NumberType,
         shape: &[usize],
         device: &Device,
     ) -> Result<Self> {
-        let storage = QStorage::from_data(Cow::Borrowed(bytes), device, kind)?;
-        Ok(Self::Quantised(Arc::new(QTensor::new(storage, shape)?)))
+        let [rows, width] = *shape else {
+            candle_core::bail!("blocks of a tensor of shape {shape:?}");
+        };
+        let of_row = bytes.len() / rows.max(1);
+        if kind.bytes_of(width) != Some(of_row) || of_row * rows != bytes.len() {
+            candle_core::bail!("{} bytes for {kind:?} of shape {shape:?}", bytes.len());
+        }
+        let blocks = Tensor::from_slice(bytes, (rows, of_row), &Device::Cpu)?.to_device(device)?;
+        Ok(Self::Quantised {
+            blocks,
+            kind,
+            width,
+        })
     }
 
     /// The matrix in the type that is computed in.
     pub(super) fn dense(&self, compute: Compute) -> Result<Tensor> {
         match self {
             Self::Dense(tensor) => Ok(tensor.clone()),
-            Self::Quantised(kept) => {
-                let device = kept.device();
-                // On a card there is a kernel that writes halves at once.
-                let made = if device.is_cpu() || compute == Compute::F32 {
-                    kept.dequantize(&device)?
-                } else {
-                    kept.dequantize_f16(&device)?
-                };
-                made.to_dtype(dtype(compute))
-            }
+            Self::Quantised {
+                blocks,
+                kind,
+                width,
+            } => dequantised(blocks, *kind, *width, dtype(compute)),
         }
     }
 
@@ -92,7 +101,7 @@ impl Matrix {
     pub(super) fn size_bytes(&self) -> usize {
         match self {
             Self::Dense(tensor) => tensor.elem_count() * tensor.dtype().size_in_bytes(),
-            Self::Quantised(kept) => kept.storage_size_in_bytes(),
+            Self::Quantised { blocks, .. } => blocks.elem_count(),
         }
     }
 }

@@ -6,7 +6,8 @@ use candle_core::{DType, Result, Tensor};
 
 use super::frozen::Matrix;
 use super::operations::{
-    activated, activated_backward, dropped, normed, normed_backward, product, turned,
+    Mask, activated, activated_backward, add_inputs, add_outputs, dropped, lowered, normed,
+    normed_backward, product, turn,
 };
 use super::packing::Packing;
 use crate::language_model::{Compute, Configuration};
@@ -57,10 +58,8 @@ pub(super) struct Layer<'a> {
 pub(super) struct Rows {
     /// Cosine and sine of every row's angles, `[T, D/2]`, in `f32`.
     pub(super) angles: (Tensor, Tensor),
-    /// What decides the dropout of each module with an adapter, `[T, 2]`; empty without dropout.
-    pub(super) keys: BTreeMap<usize, Tensor>,
-    /// The share of numbers dropped.
-    pub(super) rate: f32,
+    /// The dropout of each module with an adapter; empty without dropout.
+    pub(super) masks: BTreeMap<usize, Mask>,
 }
 
 /// What a pass through a layer depends on beside the layer and its input.
@@ -73,7 +72,8 @@ pub(super) struct Scene<'a> {
     pub(super) every: &'a Rows,
     /// Rows of which the output is wanted.
     pub(super) asked: &'a Rows,
-    /// Which those are, unless all: `[Q]` among all rows, and `[T]` among a row of zeros and them.
+    /// Which those are, unless all: `[Q]` among all rows, and `[T]` of every row among them, or
+    /// `NOWHERE`.
     pub(super) chosen: Option<&'a (Tensor, Tensor)>,
 }
 
@@ -95,20 +95,6 @@ pub(super) struct Kept {
 /// Gradients of an adapter's matrices, in `f32`.
 pub(super) type LoraGradient = (Tensor, Tensor);
 
-/// Puts a row of zeros before the rows.
-pub(super) fn with_zeros(rows: &Tensor) -> Result<Tensor> {
-    Tensor::cat(&[&rows.narrow(0, 0, 1)?.zeros_like()?, rows], 0)
-}
-
-impl Rows {
-    fn drop(&self, x: &Tensor, module: usize) -> Result<Tensor> {
-        match self.keys.get(&module) {
-            Some(keys) => dropped(x, keys, self.rate),
-            None => Ok(x.clone()),
-        }
-    }
-}
-
 impl Linear<'_> {
     /// The output `[T, O]`, and for the way back scale · dropout(x) Aᵀ `[T, R]`.
     fn forward(
@@ -124,9 +110,8 @@ impl Linear<'_> {
         let Some(lora) = self.lora else {
             return Ok((y, None));
         };
-        let low = product(&rows.drop(x, self.number)?, &lora.a.t()?)?;
-        let low = (low * lora.scale)?;
-        let y = (y + product(&low, &lora.b.t()?)?)?;
+        let low = lowered(x, &lora.a, lora.scale, rows.masks.get(&self.number))?;
+        add_outputs(&y, &low, &lora.b)?;
         Ok((y, Some(low)))
     }
 
@@ -141,22 +126,24 @@ impl Linear<'_> {
         compute: Compute,
         wanted: bool,
     ) -> Result<(Option<Tensor>, Option<LoraGradient>)> {
-        let mut for_x = None;
-        if wanted {
-            for_x = Some(product(gradient, &self.weight.dense(compute)?)?); // [T, I]
-        }
+        let for_x = wanted
+            .then(|| product(gradient, &self.weight.dense(compute)?)) // [T, I]
+            .transpose()?;
         let (Some(lora), Some(low)) = (self.lora, low) else {
             return Ok((for_x, None));
         };
         let for_low = (product(gradient, &lora.b)? * lora.scale)?; // [T, R]
         let for_b = product(&gradient.t()?, low)?; // [O, R]
-        let input = rows.drop(&x()?, self.number)?;
+        let mask = rows.masks.get(&self.number);
+        let mut input = x()?;
+        if let Some(mask) = mask {
+            input = dropped(&input, mask)?;
+        }
         let for_a = product(&for_low.t()?, &input)?; // [R, I]
         drop(input);
-        if let Some(so_far) = for_x {
+        if let Some(so_far) = &for_x {
             // Dropout on the way back drops the same numbers.
-            let back = rows.drop(&product(&for_low, &lora.a)?, self.number)?;
-            for_x = Some((so_far + back)?);
+            add_inputs(so_far, &for_low, &lora.a, mask)?;
         }
         let whole = |gradient: Tensor| gradient.to_dtype(DType::F32);
         Ok((for_x, Some((whole(for_a)?, whole(for_b)?))))
@@ -176,7 +163,8 @@ impl Scene<'_> {
     fn spread(&self, some: Tensor) -> Result<Tensor> {
         match self.chosen {
             None => Ok(some),
-            Some((_, places)) => with_zeros(&some)?.index_select(places, 0),
+            // candle reads zeros where a place is the largest number.
+            Some((_, places)) => some.index_select(places, 0),
         }
     }
 
@@ -214,8 +202,8 @@ impl Layer<'_> {
         } = *scene.configuration;
         let (compute, modules) = (scene.compute, &self.modules);
         let mut low: [Option<Tensor>; 7] = Default::default();
-        let turn =
-            |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, 1.0);
+        let forth =
+            |x: &Tensor, rows: &Rows| turn(x, (&rows.angles.0, &rows.angles.1), head_size, 1.0);
 
         let normed_x = normed(x, &self.input_norm, norm_epsilon)?;
         let chosen = scene.gather(&normed_x)?;
@@ -231,8 +219,8 @@ impl Layer<'_> {
             queries = scene.head_normed(&queries, for_query)?;
             keys = scene.head_normed(&keys, for_key)?;
         }
-        queries = turn(&queries, scene.asked)?;
-        keys = turn(&keys, scene.every)?;
+        forth(&queries, scene.asked)?;
+        forth(&keys, scene.every)?;
         let attended = scene.attend(&queries, &keys, &values)?;
         let (middle, low_output) = modules[OUTPUT].forward(&attended, scene.asked, compute)?;
         low[OUTPUT] = low_output;
@@ -340,9 +328,9 @@ impl Layer<'_> {
             scene.attend_backward([&queries, &keys, &values], &for_attended)?;
         drop(for_attended);
         let back =
-            |x: &Tensor, rows: &Rows| turned(x, (&rows.angles.0, &rows.angles.1), head_size, -1.0);
-        for_query = back(&for_query, scene.asked)?;
-        for_key = back(&for_key, scene.every)?;
+            |x: &Tensor, rows: &Rows| turn(x, (&rows.angles.0, &rows.angles.1), head_size, -1.0);
+        back(&for_query, scene.asked)?;
+        back(&for_key, scene.every)?;
         if let (Some((of_query, of_key)), Some((raw_query, raw_key))) = (&self.head_norms, &raw) {
             for_query = scene.head_normed_backward(raw_query, &for_query, of_query)?;
             for_key = scene.head_normed_backward(raw_key, &for_key, of_key)?;

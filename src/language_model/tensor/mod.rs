@@ -6,8 +6,9 @@
 //! asked. No gradient is computed of a frozen weight. A quantised matrix is made dense where it is
 //! used, and forgotten. Attention (`attention`) runs over groups of sequences of similar lengths
 //! (`packing`).
-//! What candle would do in many passes over memory is one kernel each (`operations`, `kernels.cu`),
-//! and each has a twin on the CPU that says what it must compute.
+//! What candle would do in many passes over memory is one kernel each (`operations`, `kernels.cu`,
+//! launched by `cuda`), and each has a twin on the CPU that says what it must compute (`twins`); a
+//! card's kernels are compared with these when it is opened (`proof`).
 
 mod attention;
 #[cfg(feature = "cuda")]
@@ -20,6 +21,9 @@ mod numbers;
 mod operations;
 mod packing;
 mod pass;
+#[cfg(any(test, feature = "cuda"))]
+mod proof;
+mod twins;
 mod weights;
 
 pub use device::open;

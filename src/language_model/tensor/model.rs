@@ -176,9 +176,14 @@ impl TensorDecoder {
         })
     }
 
-    /// Adds what a pass found to the parameters' gradients.
-    fn add(&mut self, found: &[Option<LoraGradient>], scale: f64) -> candle_core::Result<()> {
-        let mut parts = Vec::new();
+    /// Adds what a pass found to the parameters' gradients, and gives its loss as a number.
+    fn add(
+        &mut self,
+        loss: &Tensor,
+        found: &[Option<LoraGradient>],
+        scale: f64,
+    ) -> candle_core::Result<f64> {
+        let mut parts = vec![loss.reshape(1)?];
         let mut names = Vec::new();
         for (number, gradient) in found.iter().enumerate() {
             let Some((for_a, for_b)) = gradient else {
@@ -190,14 +195,13 @@ impl TensorDecoder {
                 parts.push(gradient.flatten_all()?);
             }
         }
-        if parts.is_empty() {
-            return Ok(());
-        }
         // All in one go: a copy from a card waits for it each time.
         let all: Vec<f32> = Tensor::cat(&parts, 0)?.to_vec1()?;
-        let mut rest = all.as_slice();
+        let Some((loss, mut rest)) = all.split_first() else {
+            return Ok(0.0);
+        };
         let factor = (1.0 / scale) as f32;
-        for (name, part) in names.iter().zip(&parts) {
+        for (name, part) in names.iter().zip(&parts[1..]) {
             let (here, after) = rest.split_at(part.elem_count());
             rest = after;
             if let Some(parameter) = self.parameters.get_mut(name) {
@@ -206,7 +210,7 @@ impl TensorDecoder {
                 }
             }
         }
-        Ok(())
+        Ok(f64::from(*loss))
     }
 }
 
@@ -239,8 +243,8 @@ impl LanguageModel for TensorDecoder {
         let (loss, gradients, scale) = task
             .backward(&self.network(&lora)?, &goals, pass)
             .map_err(candle("training pass"))?;
-        self.add(&gradients, scale).map_err(candle("gradients"))?;
-        Ok(loss)
+        self.add(&loss, &gradients, scale)
+            .map_err(candle("gradients"))
     }
 
     fn loss(&self, batch: &Batch) -> Result<f64, LanguageModelError> {

@@ -20,8 +20,6 @@ struct Group {
     queries: usize,
     keys: usize,
     scores: usize,
-    /// How many there are of this size.
-    count: usize,
 }
 
 /// The numbers of a layer whose matrices are kept as they are used.
@@ -170,7 +168,6 @@ impl Layer<'_> {
             queries: together * of_one * width,
             keys: together * longest * key_width,
             scores: together * scores_of_one,
-            count: sequences.div_ceil(together),
         }
     }
 
@@ -181,30 +178,18 @@ impl Layer<'_> {
         let Some(options) = self.adapter(module) else {
             return;
         };
-        let low = options.r * self.rows(module);
-        ledger.touch(self.input(module) + low);
-        ledger.take(low);
-        ledger.touch(low);
-        ledger.touch(2 * self.output(module));
+        ledger.take(options.r * self.rows(module));
     }
 
     /// `Scene::attend`; what it gives stays.
     fn attend(&self, ledger: &mut Ledger) {
-        let group = self.group();
-        let parts = group.queries * group.count;
-        // Of each group; the parts of those before are there when the last one works.
-        ledger.take(parts - group.queries);
-        ledger.touch(2 * group.queries);
-        ledger.touch(group.queries + 2 * group.keys);
-        ledger.touch(group.queries + group.keys + 2 * group.scores);
-        ledger.touch(group.queries + 3 * group.keys + group.scores);
-        ledger.touch(3 * group.queries + 2 * group.keys + group.scores);
-        ledger.take(group.queries);
-        if group.count > 1 {
-            ledger.take(parts);
-        }
+        let Group {
+            queries,
+            keys,
+            scores,
+        } = self.group();
         ledger.take(self.input(OUTPUT));
-        ledger.give(if group.count > 1 { 2 * parts } else { parts });
+        ledger.touch(queries + keys + scores);
     }
 
     /// `Layer::forward` beside its input.
@@ -222,7 +207,6 @@ impl Layer<'_> {
             ledger.touch(self.turned());
             ledger.take(if keep { self.raw() } else { 0 });
         }
-        ledger.touch(self.output(QUERY).max(self.output(KEY)));
         self.attend(&mut ledger);
         self.linear(&mut ledger, OUTPUT);
         ledger.touch(chosen + hidden);
@@ -249,9 +233,6 @@ impl Layer<'_> {
         }
         let low = 2 * self.low(module);
         ledger.touch(low + input + self.input(module));
-        if wanted {
-            ledger.touch(low + 2 * for_x);
-        }
     }
 
     /// `Layer::backward` with what was kept and the gradient of its output.
@@ -275,28 +256,20 @@ impl Layer<'_> {
         // Attention block.
         self.linear_backward(&mut ledger, OUTPUT, 0, true);
         let wide = self.input(OUTPUT);
-        let group = self.group();
-        ledger.take(wide);
-        let (queries, keys, scores) = (group.queries, group.keys, group.scores);
-        ledger.touch(queries + keys + 2 * scores);
-        ledger.touch(3 * queries + 2 * keys + scores);
-        ledger.touch(2 * queries + 3 * keys + 2 * scores);
-        ledger.touch(queries + 2 * keys + 3 * scores);
-        ledger.touch(3 * queries + 2 * keys + scores);
-        ledger.touch(2 * queries + 5 * keys + scores);
-        // What groups leave, joined, and put in order.
-        let left = group.count * (queries + 2 * keys);
-        ledger.take(left);
-        ledger.touch(group.count * keys + self.output(KEY) + wide);
-        ledger.give(left + 2 * wide);
-        ledger.take(self.triple());
-        ledger.touch(self.output(QUERY).max(self.output(KEY)));
+        ledger.take(wide + self.triple());
+        let Group {
+            queries,
+            keys,
+            scores,
+        } = self.group();
+        ledger.touch(2 * (queries + keys + scores));
+        ledger.give(wide);
         let all = self.all() * self.hidden();
         ledger.take(all);
         let chosen = if self.is_all() { 0 } else { hidden };
         self.linear_backward(&mut ledger, QUERY, chosen, true);
         if !self.is_all() {
-            ledger.touch(hidden + all);
+            ledger.touch(all);
             ledger.give(hidden);
             ledger.take(all);
         }
@@ -306,7 +279,7 @@ impl Layer<'_> {
         self.linear_backward(&mut ledger, VALUE, 0, true);
         ledger.touch(all);
         ledger.give(all);
-        ledger.touch(2 * all + if self.is_all() { 0 } else { hidden + all });
+        ledger.touch(2 * all + if self.is_all() { 0 } else { all });
         ledger.most()
     }
 }

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
+use super::operations::NOWHERE;
 use crate::language_model::Configuration;
 use crate::language_model::layout::{Asked, Layout};
 
@@ -19,12 +20,12 @@ pub(super) struct Group {
     pub(super) keys: usize,
     /// Columns of the shared prefix.
     pub(super) prefix: usize,
-    /// `[B·Q]` among the rows asked for; padding reads any.
+    /// `[B·Q]` among the rows asked for; padding is [`NOWHERE`].
     pub(super) query_rows: Tensor,
-    /// `[B·Q]` among a row of zeros and the rows asked for; padding reads the zeros.
-    pub(super) gradient_rows: Tensor,
-    /// `[B·K]` among all rows; padding reads any.
+    /// `[B·K]` among all rows; padding is [`NOWHERE`].
     pub(super) key_rows: Tensor,
+    /// The same with the shared prefix nowhere: the rows that no other sequence has.
+    pub(super) own_rows: Tensor,
     /// `[B, Q, 2]`: the columns that a query sees.
     pub(super) seen: Tensor,
 }
@@ -32,14 +33,7 @@ pub(super) struct Group {
 /// All groups.
 #[derive(Debug)]
 pub(super) struct Packing {
-    /// In the order in which their rows are joined.
     pub(super) groups: Vec<Group>,
-    /// `[Q]`: of every row asked for, its place among the groups' queries.
-    pub(super) query_places: Tensor,
-    /// `[T]`: of every row, its place among a row of zeros and the groups' own keys.
-    pub(super) key_places: Tensor,
-    /// Rows of the shared prefix.
-    pub(super) prefix: usize,
 }
 
 /// What is known of a segment before it is in a group.
@@ -87,23 +81,15 @@ impl Packing {
                 None => groups.push(vec![member]),
             }
         }
-        let mut query_places = vec![0_u32; asked.rows.len()];
-        let mut key_places = vec![0_u32; layout.rows()];
-        let (mut queries_before, mut keys_before) = (0, 1);
-        let mut made = Vec::new();
-        for members in &groups {
+        let groups = groups.iter().map(|members| {
             let batch = members.len();
-            let queries = members
-                .iter()
-                .map(|one| one.queries.len())
-                .max()
-                .unwrap_or(0);
+            let queries = members.iter().map(|one| one.queries.len());
+            let queries = queries.max().unwrap_or(0);
             let keys = members.iter().map(|one| one.keys).max().unwrap_or(0);
             let prefix = if alone(&members[0]) { 0 } else { layout.prefix };
-            let own = keys - prefix;
-            let mut query_rows = vec![0_u32; batch * queries];
-            let mut gradient_rows = vec![0_u32; batch * queries];
-            let mut key_rows = vec![0_u32; batch * keys];
+            let mut query_rows = vec![NOWHERE; batch * queries];
+            let mut key_rows = vec![NOWHERE; batch * keys];
+            let mut own_rows = vec![NOWHERE; batch * keys];
             let mut seen = vec![0_u32; batch * queries * 2];
             for (slot, member) in members.iter().enumerate() {
                 let of = layout.segments[member.segment];
@@ -115,8 +101,6 @@ impl Packing {
                         continue;
                     };
                     query_rows[place] = query as u32;
-                    gradient_rows[place] = query as u32 + 1;
-                    query_places[query] = (queries_before + place) as u32;
                     let end = asked.positions[query] + 1;
                     let window = configuration.sliding_window.unwrap_or(end);
                     seen[2 * place] = end.saturating_sub(window) as u32;
@@ -126,28 +110,24 @@ impl Packing {
                     key_rows[slot * keys + at] = at as u32;
                 }
                 for at in 0..of.length {
-                    key_rows[slot * keys + prefix + at] = (of.begin + at) as u32;
-                    key_places[of.begin + at] = (keys_before + slot * own + at) as u32;
+                    let row = (of.begin + at) as u32;
+                    key_rows[slot * keys + prefix + at] = row;
+                    own_rows[slot * keys + prefix + at] = row;
                 }
             }
-            queries_before += batch * queries;
-            keys_before += batch * own;
-            made.push(Group {
+            Ok(Group {
                 batch,
                 queries,
                 keys,
                 prefix,
                 query_rows: Tensor::from_vec(query_rows, batch * queries, device)?,
-                gradient_rows: Tensor::from_vec(gradient_rows, batch * queries, device)?,
                 key_rows: Tensor::from_vec(key_rows, batch * keys, device)?,
+                own_rows: Tensor::from_vec(own_rows, batch * keys, device)?,
                 seen: Tensor::from_vec(seen, (batch, queries, 2), device)?,
-            });
-        }
+            })
+        });
         Ok(Self {
-            groups: made,
-            query_places: Tensor::from_vec(query_places, asked.rows.len(), device)?,
-            key_places: Tensor::from_vec(key_places, layout.rows(), device)?,
-            prefix: layout.prefix,
+            groups: groups.collect::<Result<_>>()?,
         })
     }
 }

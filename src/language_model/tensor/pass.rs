@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::frozen::dtype;
 use super::layer::{Kept, Layer, LoraGradient, Rows, Scene};
-use super::operations::{normed, normed_backward, product};
+use super::operations::{
+    Mask, NOWHERE, cross_entropy_backward, log_sums, normed, normed_backward, product,
+};
 use super::packing::Packing;
 use crate::language_model::decoder::Angles;
 use crate::language_model::layout::{Asked, Goal, Layout, dropout_key};
@@ -90,7 +91,7 @@ impl Task {
             }
             Tensor::from_vec(picked, (of.rows.len(), half), device)
         };
-        let mut keys = BTreeMap::new();
+        let mut masks = BTreeMap::new();
         let dropout = pass.dropout.filter(|dropout| dropout.rate > 0.0);
         if let Some(dropout) = dropout {
             let modules = network.layers.iter().flat_map(|layer| &layer.modules);
@@ -101,14 +102,16 @@ impl Task {
                     let key = dropout_key(dropout.seed, *stream, number, *position);
                     all.extend([key as u32, (key >> 32) as u32]);
                 }
-                let all = Tensor::from_vec(all, (of.rows.len(), 2), device)?;
-                keys.insert(module.number, all);
+                let mask = Mask {
+                    keys: Tensor::from_vec(all, (of.rows.len(), 2), device)?,
+                    rate: dropout.rate,
+                };
+                masks.insert(module.number, mask);
             }
         }
         Ok(Rows {
             angles: (pick(cosine)?, pick(sine)?),
-            keys,
-            rate: dropout.map_or(0.0, |dropout| dropout.rate),
+            masks,
         })
     }
 
@@ -120,9 +123,9 @@ impl Task {
             None
         } else {
             let rows: Vec<u32> = self.asked.rows.iter().map(|row| *row as u32).collect();
-            let mut places = vec![0_u32; self.layout.rows()];
+            let mut places = vec![NOWHERE; self.layout.rows()];
             for (at, row) in self.asked.rows.iter().enumerate() {
-                places[*row] = at as u32 + 1;
+                places[*row] = at as u32;
             }
             let (count, all) = (rows.len(), places.len());
             Some((
@@ -155,14 +158,14 @@ impl Task {
         Ok(x)
     }
 
-    /// The loss, and the gradients of every module's adapter, by layer and module, times the
-    /// factor that comes with them.
+    /// The loss, one number on the device, and the gradients of every module's adapter, by layer and
+    /// module, times the factor that comes with them.
     pub(super) fn backward(
         &self,
         network: &Network<'_>,
         goals: &[Goal],
         pass: &Pass,
-    ) -> Result<(f64, Vec<Option<LoraGradient>>, f64)> {
+    ) -> Result<(Tensor, Vec<Option<LoraGradient>>, f64)> {
         let staged = self.stage(network, pass)?;
         let count = network.layers.len();
         let mut gradients: Vec<Option<LoraGradient>> =
@@ -239,19 +242,19 @@ impl Network<'_> {
         normed(x, &self.norm, self.configuration.norm_epsilon)
     }
 
-    /// Logits of some rows in `f32`, `[n, H] → [n, V]`.
+    /// Logits of some rows, `[n, H] → [n, V]`.
     fn all_logits(&self, normed: &Tensor) -> Result<Tensor> {
-        product(normed, &self.head.t()?)?.to_dtype(DType::F32)
+        product(normed, &self.head.t()?)
     }
 
-    /// Σ weight · cross-entropy over the goals, which are in order of rows; with a `scale` also the
-    /// gradient of `x` times it.
+    /// Σ weight · cross-entropy over the goals, which are in order of rows, as one number in `f32`
+    /// on the device; with a `scale` also the gradient of `x` times it.
     fn cross_entropy(
         &self,
         x: &Tensor,
         goals: &[Goal],
         scale: Option<f64>,
-    ) -> Result<(f64, Option<Tensor>)> {
+    ) -> Result<(Tensor, Option<Tensor>)> {
         let normed_x = self.final_norm(x)?;
         let rows = x.dim(0)?;
         let most = self.rows_at_once().min(rows.max(1));
@@ -265,30 +268,15 @@ impl Network<'_> {
             rest = after;
             let sparse = Sparse::new(here, begin, count, &self.device)?;
             let logits = self.all_logits(&normed_x.narrow(0, begin, count)?)?;
-            let largest = logits.max_keepdim(1)?;
-            let picked = logits.gather(&sparse.tokens, 1)?; // [n, m]
-            let away = logits.broadcast_sub(&largest)?;
-            drop(logits);
-            let powers = away.exp()?;
-            drop(away);
-            let sum = powers.sum_keepdim(1)?;
-            let log_sum = (sum.log()? + largest)?; // [n, 1]
-            let far = log_sum.broadcast_sub(&picked)?;
+            let log_sums = log_sums(&logits)?;
+            let picked = logits.gather(&sparse.tokens, 1)?.to_dtype(DType::F32)?; // [n, m]
+            let far = log_sums.unsqueeze(1)?.broadcast_sub(&picked)?;
             losses.push((far * &sparse.weights)?.sum_all()?);
             let Some(scale) = scale else { continue };
-            let of_row = ((sparse.weights.sum_keepdim(1)? * scale)? / &sum)?;
-            let chances = powers.broadcast_mul(&of_row)?;
-            drop(powers);
-            let less = (&sparse.weights * -scale)?;
-            let gradient = chances.scatter_add(&sparse.tokens, &less, 1)?;
-            drop(chances);
-            let gradient = gradient.to_dtype(dtype(self.compute))?;
-            for_normed.push(product(&gradient, &self.head)?);
+            cross_entropy_backward(&logits, &sparse.tokens, &sparse.weights, &log_sums, scale)?;
+            for_normed.push(product(&logits, &self.head)?);
         }
-        let mut loss = 0.0;
-        for part in losses {
-            loss += f64::from(part.to_scalar::<f32>()?);
-        }
+        let loss = Tensor::stack(&losses, 0)?.sum_all()?;
         if for_normed.is_empty() {
             return Ok((loss, None));
         }
@@ -299,12 +287,14 @@ impl Network<'_> {
 
     /// [`Network::cross_entropy`] without a gradient.
     pub(super) fn loss(&self, x: &Tensor, goals: &[Goal]) -> Result<f64> {
-        Ok(self.cross_entropy(x, goals, None)?.0)
+        let (loss, _) = self.cross_entropy(x, goals, None)?;
+        Ok(f64::from(loss.to_scalar::<f32>()?))
     }
 
     /// Logits of all tokens, `x [Q, H] → [Q, V]`.
     pub(super) fn logits(&self, x: &Tensor) -> Result<Vec<f32>> {
         self.all_logits(&self.final_norm(x)?)?
+            .to_dtype(DType::F32)?
             .flatten_all()?
             .to_vec1()
     }
@@ -322,17 +312,18 @@ impl Network<'_> {
         let chosen = Tensor::new(chosen, &self.device)?;
         let rows = self.head.index_select(&chosen, 0)?.to_dtype(DType::F32)?;
         let logits = normed_x.to_dtype(DType::F32)?.matmul(&rows.t()?)?;
-        let mut log_sums = Vec::new();
+        let mut sums = Vec::new();
         if normalised {
             let count = normed_x.dim(0)?;
             let most = self.rows_at_once();
+            let mut parts = Vec::new();
             for begin in (0..count).step_by(most) {
                 let some = normed_x.narrow(0, begin, most.min(count - begin))?;
-                let logits = self.all_logits(&some)?;
-                log_sums.extend(logits.log_sum_exp(1)?.to_vec1::<f32>()?);
+                parts.push(log_sums(&self.all_logits(&some)?)?);
             }
+            sums = Tensor::cat(&parts, 0)?.to_vec1()?;
         }
-        Ok((logits.flatten_all()?.to_vec1()?, log_sums))
+        Ok((logits.flatten_all()?.to_vec1()?, sums))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-use super::frozen::{Matrix, quantised};
+use super::frozen::Matrix;
 use crate::language_model::lora::MODULES;
 use crate::language_model::{Configuration, Frozen, LanguageModelError, NumberType, Precision};
 use crate::model_files::WeightFiles;
@@ -67,7 +67,7 @@ impl TensorWeights {
         Self::make_with(configuration, device, precision, |name, shape| {
             // Blocks that are there already are not rounded a second time.
             let same = files.number_type(name) == stored_as(precision.weights);
-            match quantised(precision.weights).filter(|_| same && is_module(name)) {
+            match stored_as(precision.weights).filter(|_| same && is_module(name)) {
                 Some(kind) => {
                     let (_, bytes) = files.raw(name)?;
                     let kept = Matrix::of_blocks(&bytes, kind, shape, device);
