@@ -145,6 +145,10 @@ pub struct Manifest {
     pub environment: BTreeMap<String, String>,
 }
 
+/// The name in [`Manifest::environment`] of the bytes that a stage took of its device at its highest
+/// moment.
+pub const PEAK_MEMORY: &str = "peak_memory";
+
 /// What stands before the seal, the last field of a manifest: the hash of all before it.
 const SEAL: &[u8] = b",\"seal\":\"";
 

@@ -15,6 +15,18 @@ pub fn memory() -> Option<u64> {
     total.into_iter().chain(limit).min()
 }
 
+/// Forgets how much memory this process took, so that [`peak`] speaks of what comes now.
+pub fn forget_peak() {
+    // What the system does not let us forget makes the next peak too high, nothing else.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most bytes of memory that this process took at once; `None` where the system does not tell.
+#[must_use]
+pub fn peak() -> Option<u64> {
+    kibibytes_of(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
 /// An NVIDIA card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
@@ -59,9 +71,12 @@ fn of_nvidia_smi(text: &str) -> Option<Card> {
 }
 
 fn of_meminfo(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    kibibytes_of(text, "MemTotal:")
+}
+
+/// A number of the system's lists, in bytes.
+fn kibibytes_of(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }

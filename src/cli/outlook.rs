@@ -96,6 +96,15 @@ pub(super) fn text(study: &Study, plan: &Plan<'_>, outlook: &Outlook) -> String 
             let _ = writeln!(text, "{line}");
         }
     }
+    if let Some((least, most, count)) = outlook.memory_of_planned {
+        let stages = if count == 1 { "stage" } else { "stages" };
+        let _ = writeln!(
+            text,
+            "measured so far: {count} {stages} took {:.0} to {:.0} % of the memory planned",
+            100.0 * least,
+            100.0 * most
+        );
+    }
     let unknown = unknown(study, outlook);
     for (template, why) in &unknown {
         let _ = writeln!(text, "{template}: memory and time are not known: {why}");
@@ -357,5 +366,13 @@ pub(super) fn value(study: &Study, plan: &Plan<'_>, outlook: &Outlook) -> Value 
         .into_iter()
         .map(|(name, count)| json!({"backbone": name, "stages": count}))
         .collect();
-    json!({"device": outlook.device, "stages": stages, "order": order})
+    let measured = outlook
+        .memory_of_planned
+        .map(|(least, most, count)| json!({"stages": count, "least": least, "most": most}));
+    json!({
+        "device": outlook.device,
+        "stages": stages,
+        "order": order,
+        "measured_of_planned": measured,
+    })
 }

@@ -13,7 +13,7 @@ use super::crew::Crew;
 use super::wire::{Answer, Order, Request};
 use super::work::{full_message, panic_message};
 use crate::base::Emitter;
-use crate::stage::{ErasedStage, Failure, Keep, StageContext, StageError};
+use crate::stage::{ErasedStage, Failure, Keep, StageContext, StageError, measured};
 
 type Output = Arc<Mutex<File>>;
 
@@ -119,10 +119,14 @@ fn answer(
     if let Some(partial) = request.partial {
         context = context.with_partial(partial);
     }
+    let device = request.device;
+    measured::forget_peak(device);
     let ended = catch_unwind(AssertUnwindSafe(|| kind.run(&request.params, &context)))
         .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))));
     match ended {
-        Ok(()) => Answer::Done,
+        Ok(()) => Answer::Done {
+            peak_memory: measured::peak_memory(device),
+        },
         Err(StageError::Cancelled) => Answer::Cancelled,
         Err(error) => Answer::Failed {
             failure: error.failure(),

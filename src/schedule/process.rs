@@ -66,13 +66,14 @@ impl DeviceProcess {
         }
     }
 
-    /// Does the work of a stage in the process, which is started if need be.
+    /// Does the work of a stage in the process, which is started if need be; gives the bytes that it
+    /// took at its highest moment.
     pub(super) fn run(
         &self,
         request: Request,
         hear: &dyn Fn(EventKind),
         stop: &AtomicBool,
-    ) -> Result<(), StageError> {
+    ) -> Result<Option<u64>, StageError> {
         let log = request.log.clone();
         let mut held = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         let already_printed = fs::metadata(&self.printed).map_or(0, |file| file.len());
@@ -95,7 +96,7 @@ impl DeviceProcess {
         };
         let ended = process.work(request, hear, stop);
         let result = match ended {
-            Ended::Answered(Answer::Done) => return Ok(()),
+            Ended::Answered(Answer::Done { peak_memory }) => return Ok(peak_memory),
             // What it holds and how its memory is cut up go with the process.
             Ended::Answered(Answer::Failed {
                 failure: failure @ Failure::OutOfMemory,

@@ -142,12 +142,12 @@ impl<'r> Recomputer<'r> {
             let _ = answer.send(perform(&work, &folder));
         }));
         let ended = answered.recv().ok().filter(|_| started);
-        let wall_s =
+        let performed =
             ended.unwrap_or_else(|| Err(StageError::Panicked("its thread is gone".to_owned())))?;
         self.crew.give_back(hand);
         Ok(Remade {
             outputs,
-            wall_s,
+            wall_s: performed.wall_s,
             _scratch: scratch,
         })
     }

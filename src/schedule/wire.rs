@@ -41,7 +41,13 @@ pub(super) struct Request {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Event(EventKind),
-    Done,
-    Failed { failure: Failure, message: String },
+    Done {
+        /// Bytes that the stage took of its device at its highest moment.
+        peak_memory: Option<u64>,
+    },
+    Failed {
+        failure: Failure,
+        message: String,
+    },
     Cancelled,
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::process::DeviceProcess;
 use super::wire::Request;
 use crate::artifact::files::Seen;
-use crate::artifact::manifest::{KeyMaterial, Manifest};
+use crate::artifact::manifest::{KeyMaterial, Manifest, PEAK_MEMORY};
 use crate::artifact::{ArtifactState, StageLock, Store, store};
 use crate::base::{Device, Emitter, EventKind, StageKey, clock};
 use crate::stage::{
@@ -120,7 +120,14 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         return Ok(Outcome::InputsLost(lost));
     }
     let scratch = store.scratch().map_err(StageError::other)?;
-    let wall_s = perform(work, scratch.path())?;
+    let Performed {
+        wall_s,
+        peak_memory,
+    } = perform(work, scratch.path())?;
+    let mut notes = work.notes.clone();
+    if let Some(bytes) = peak_memory {
+        notes.insert(PEAK_MEMORY.to_owned(), bytes.to_string());
+    }
     let published: Vec<(String, String, PathBuf)> = work
         .outputs
         .iter()
@@ -133,13 +140,7 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
         })
         .collect();
     let manifest = store
-        .publish(
-            &work.id,
-            work.material.clone(),
-            &published,
-            wall_s,
-            &work.notes,
-        )
+        .publish(&work.id, work.material.clone(), &published, wall_s, &notes)
         .map_err(StageError::other)?;
     store.remove_partial(work.key);
     // What a program printed belongs to where its numbers come from; an empty log says nothing.
@@ -149,8 +150,16 @@ fn attempt(work: &Work, store: &Store) -> Result<Outcome, StageError> {
     Ok(Outcome::Made(Box::new(manifest)))
 }
 
-/// Does the work in a folder, whose inputs were looked at; gives the seconds it took.
-pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
+/// What a stage took.
+pub(super) struct Performed {
+    /// Seconds.
+    pub(super) wall_s: f64,
+    /// Bytes of its device at its highest moment, where it had a process of its own.
+    pub(super) peak_memory: Option<u64>,
+}
+
+/// Does the work in a folder, whose inputs were looked at.
+pub(super) fn perform(work: &Work, scratch: &Path) -> Result<Performed, StageError> {
     let outputs: BTreeMap<String, PathBuf> = work
         .outputs
         .iter()
@@ -164,7 +173,7 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
             .push(input.artifact.clone());
     }
     let started = clock::now();
-    match &work.process {
+    let peak_memory = match &work.process {
         Some(process) => {
             let request = Request {
                 id: work.id.clone(),
@@ -179,7 +188,7 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
                 device: work.device,
                 memory: work.memory,
             };
-            process.run(request, work.hear.as_ref(), &work.stop)?;
+            process.run(request, work.hear.as_ref(), &work.stop)?
         }
         None => {
             let folder = scratch.to_owned();
@@ -194,8 +203,9 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
             }
             catch_unwind(AssertUnwindSafe(|| work.kind.run(&work.params, &context)))
                 .unwrap_or_else(|panic| Err(StageError::Panicked(panic_message(panic.as_ref()))))?;
+            None
         }
-    }
+    };
     let wall_s = started.elapsed().as_secs_f64();
     for input in &work.inputs {
         if let Some(changed) = input.seen.as_ref().and_then(Seen::changed) {
@@ -206,7 +216,10 @@ pub(super) fn perform(work: &Work, scratch: &Path) -> Result<f64, StageError> {
             .with_help("run the same command again once nothing writes to it"));
         }
     }
-    Ok(wall_s)
+    Ok(Performed {
+        wall_s,
+        peak_memory,
+    })
 }
 
 pub(super) fn lost_inputs(

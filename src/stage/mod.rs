@@ -27,6 +27,7 @@ pub mod k_shot;
 pub mod kind;
 mod language_model;
 mod learner;
+pub(crate) mod measured;
 pub mod movielens;
 pub mod needs;
 pub mod predict;

@@ -12,7 +12,7 @@ use super::collect::{Collected, PredictionSource, fresh_key, read_json};
 use super::lineage::{behind, curve_of};
 use super::{Study, StudyError};
 use crate::artifact::ArtifactState;
-use crate::artifact::manifest::Manifest;
+use crate::artifact::manifest::{Manifest, PEAK_MEMORY};
 use crate::base::StageKey;
 use crate::data::Sample;
 use crate::data::frame::read_samples;
@@ -221,6 +221,11 @@ fn facts(id: String, manifest: Manifest, log: String, made_from: Vec<usize>) -> 
         facts.push(("device".to_owned(), device.join(", ")));
     }
     facts.push(("took".to_owned(), format!("{:.1} s", manifest.wall_s)));
+    let peak = of_environment(PEAK_MEMORY).and_then(|bytes| bytes.parse::<f64>().ok());
+    if let Some(bytes) = peak {
+        let gigabytes = format!("{:.2} GB at its highest moment", bytes / 1e9);
+        facts.push(("memory".to_owned(), gigabytes));
+    }
     StageFacts {
         id,
         key: manifest.key,

@@ -10,8 +10,11 @@ use serde_json::Value;
 use super::Study;
 use super::speeds::{self, Speed, Speeds, Standing};
 use crate::artifact::latest;
+use crate::artifact::manifest::PEAK_MEMORY;
 use crate::base::{Device, Lane, machine};
 use crate::graph::{NodeSource, SourceReference, StageGraph};
+use crate::language_model::Precision;
+use crate::language_model::memory::Engine;
 use crate::plan::{Plan, reason};
 use crate::schedule::Fitted;
 use crate::stage::needs::{
@@ -80,6 +83,9 @@ pub struct Outlook {
     pub stages: Vec<StageOutlook>,
     /// The device and what it is given, as speeds are kept by.
     pub device: String,
+    /// The least and the most of what was planned that stages took in memory, and how many were
+    /// measured.
+    pub memory_of_planned: Option<(f64, f64, usize)>,
 }
 
 /// A stage before it runs.
@@ -181,6 +187,7 @@ impl Study {
             return Outlook {
                 stages: Vec::new(),
                 device,
+                memory_of_planned: None,
             };
         }
         let speeds = Speeds::read(&self.store.speeds_path(), &device);
@@ -191,7 +198,11 @@ impl Study {
             stages.extend(self.stage_outlook(plan, *node, &mut lengths, &speeds, machine));
         }
         lengths.save();
-        Outlook { stages, device }
+        Outlook {
+            stages,
+            device,
+            memory_of_planned: speeds.memory_of_planned(),
+        }
     }
 
     fn stage_outlook(
@@ -270,6 +281,11 @@ impl Study {
     /// Keeps how fast the stages were that ran since a plan was made.
     pub(super) fn learn_speeds(&self, plan: &Plan<'_>, jobs: usize) {
         let device = self.device_name(jobs);
+        // What was measured on a card is its tensors alone.
+        let of_program = match self.first_device() {
+            Device::Cpu => 0,
+            card => Engine::on_tensors(card, Precision::default()).program_bytes,
+        };
         let path = self.store.speeds_path();
         let known = Speeds::read(&path, &device).keys();
         let mut lengths = KnownLengths::load(&self.store.lengths_path());
@@ -300,6 +316,10 @@ impl Study {
             let Some(work) = needs.work.filter(|_| needs.basis == Basis::Rows) else {
                 continue;
             };
+            let manifest = self.store.manifest(key).ok().flatten();
+            let measured =
+                manifest.and_then(|found| found.environment.get(PEAK_MEMORY)?.parse().ok());
+            let measured: Option<u64> = measured;
             found.push(Speed {
                 kind: stage.kind.name().to_owned(),
                 sizes: needs.sizes,
@@ -307,6 +327,8 @@ impl Study {
                 key,
                 work,
                 wall_s: record.wall_s,
+                peak_memory: measured.map(|bytes| bytes + of_program),
+                planned_memory: needs.peak().total(),
             });
         }
         speeds::append(&path, &found);

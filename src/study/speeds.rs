@@ -27,6 +27,12 @@ pub struct Speed {
     pub work: f64,
     /// Seconds.
     pub wall_s: f64,
+    /// Bytes that it took at its highest moment, where that was measured.
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
+    /// What was planned for it.
+    #[serde(default)]
+    pub planned_memory: u64,
 }
 
 /// So many are read; older ones come from older programs.
@@ -94,6 +100,20 @@ impl Speeds {
             .or_else(|| Some((model()?, Standing::SameModel)))
     }
 
+    /// How much of what was planned stages took in memory, the least and the most, and how many
+    /// there were; `None` where nothing was measured.
+    #[must_use]
+    pub fn memory_of_planned(&self) -> Option<(f64, f64, usize)> {
+        let shares = self.known.iter().filter_map(|one| {
+            let measured = one.peak_memory.filter(|_| one.planned_memory > 0)?;
+            Some(measured as f64 / one.planned_memory as f64)
+        });
+        shares.fold(None, |found, share| {
+            let (least, most, count) = found.unwrap_or((share, share, 0));
+            Some((share.min(least), share.max(most), count + 1))
+        })
+    }
+
     /// Keys of the stages that are known.
     #[must_use]
     pub fn keys(&self) -> BTreeSet<StageKey> {
@@ -132,6 +152,8 @@ mod tests {
             key: Digest::of_bytes(format!("{kind}{work}").as_bytes()),
             work,
             wall_s,
+            peak_memory: Some((work * 10.0) as u64),
+            planned_memory: 100,
         }
     }
 

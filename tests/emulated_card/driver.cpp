@@ -183,8 +183,15 @@ API cuDeviceGetDefaultMemPool(void **pool, int device) {
   return *pool = reinterpret_cast<void *>(uintptr_t(device + 1)), SUCCESS;
 }
 API cuMemPoolSetAttribute(void *pool, int attribute, void *value) {
-  if (attribute != 4) return INVALID_VALUE;
-  cards()[reinterpret_cast<uintptr_t>(pool) - 1].threshold = *static_cast<uint64_t *>(value);
+  Card &card = cards()[reinterpret_cast<uintptr_t>(pool) - 1];
+  uint64_t number = *static_cast<uint64_t *>(value);
+  if (attribute == 4) {
+    card.threshold = number;
+  } else if (attribute == 8 && number == 0) {
+    card.peak = card.used;
+  } else {
+    return INVALID_VALUE;
+  }
   return SUCCESS;
 }
 API cuMemPoolGetAttribute(void *pool, int attribute, void *value) {

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <algorithm>
+#include <immintrin.h>
 #include <limits>
 #include <map>
 #include <string>

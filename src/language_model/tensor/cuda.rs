@@ -10,6 +10,7 @@ use candle_core::cuda_backend::{CudaDType, CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, CudaStorage, DType, Layout, Result, Shape, Storage, Tensor};
 use half::{bf16, f16};
 
+use super::launch::{Launch, Scalar};
 use super::operations::Operation;
 
 const SOURCE: &str = include_str!("kernels.cu");
@@ -45,9 +46,7 @@ enum Argument<'a> {
     U8(CudaView<'a, u8>),
     /// An address of nothing.
     Nothing(u64),
-    Size(i32),
-    Threshold(u32),
-    Factor(f32),
+    Scalar(Scalar),
 }
 
 /// The numbers of a tensor without gaps.
@@ -119,12 +118,13 @@ fn run(
 ) -> Result<()> {
     use candle_core::backend::BackendStorage;
 
-    // The type of the numbers: sums of logits are always `f32`, and blocks are bytes.
-    let number = match operation {
-        Operation::LogSums { .. } => inputs[0].0.dtype(),
-        _ => out.0.dtype(),
-    };
+    let first = inputs
+        .first()
+        .map_or(out.0.dtype(), |(storage, _)| storage.dtype());
+    let number = operation.number(out.0.dtype(), first);
     let name = format!("{}_{}", operation.kernel(), number.as_str());
+    let shapes: Vec<&Shape> = inputs.iter().map(|(_, layout)| layout.shape()).collect();
+    let launch = Launch::new(operation, out.1.shape(), &shapes);
     let mut arguments = vec![view(out.0, out.1)?];
     for (storage, layout) in inputs {
         arguments.push(view(storage, layout)?);
@@ -135,13 +135,11 @@ fn run(
             Storage::Cuda(storage) => arguments.push(view(storage, layout)?),
             _ => candle_core::bail!("{}: a tensor is on another device", operation.kernel()),
         },
-        None if operation.may_read_beside() => arguments.push(Argument::Nothing(0)),
+        None if launch.may_lack_one => arguments.push(Argument::Nothing(0)),
         None => {}
     }
-    let shapes: Vec<&Shape> = inputs.iter().map(|(_, layout)| layout.shape()).collect();
-    let (rows, width, more) = rest(operation, out.1.shape(), &shapes);
-    arguments.extend(more);
-    if rows == 0 {
+    arguments.extend(launch.scalars.iter().copied().map(Argument::Scalar));
+    if launch.rows == 0 {
         return Ok(());
     }
     let device = out.0.device();
@@ -155,14 +153,14 @@ fn run(
             Argument::U32(all) => builder.arg(all),
             Argument::U8(all) => builder.arg(all),
             Argument::Nothing(address) => builder.arg(address),
-            Argument::Size(size) => builder.arg(size),
-            Argument::Threshold(threshold) => builder.arg(threshold),
-            Argument::Factor(factor) => builder.arg(factor),
+            Argument::Scalar(Scalar::Size(size)) => builder.arg(size),
+            Argument::Scalar(Scalar::Factor(factor)) => builder.arg(factor),
+            Argument::Scalar(Scalar::Threshold(threshold)) => builder.arg(threshold),
         };
     }
     let config = LaunchConfig {
-        grid_dim: (rows as u32, 1, 1),
-        block_dim: (if width >= 1024 { 256 } else { 128 }, 1, 1),
+        grid_dim: (launch.rows as u32, 1, 1),
+        block_dim: (launch.threads, 1, 1),
         shared_mem_bytes: 0,
     };
     #[expect(unsafe_code, reason = "a kernel is foreign code")]
@@ -170,90 +168,4 @@ fn run(
     // its operation's documentation states.
     unsafe { builder.launch(config) }.w()?;
     Ok(())
-}
-
-/// The number of rows, the width of one, and the parameters after the tensors.
-fn rest(
-    operation: &Operation,
-    out: &Shape,
-    inputs: &[&Shape],
-) -> (usize, usize, Vec<Argument<'static>>) {
-    let size = |size: usize| Argument::Size(size as i32);
-    let last = |shape: &Shape| shape.dims().last().copied().unwrap_or(1).max(1);
-    let rows_of = |shape: &Shape| shape.elem_count() / last(shape);
-    let drops = |rate: f32| {
-        // As the twin cuts.
-        let threshold = (f64::from(rate) * f64::from(u32::MAX)) as u32;
-        [
-            Argument::Factor(1.0 / (1.0 - rate)),
-            Argument::Threshold(threshold),
-        ]
-    };
-    let (rows, width) = (rows_of(out), last(out));
-    let mut more = vec![size(width)];
-    match operation {
-        Operation::DropOut { rate } => more.extend(drops(*rate)),
-        Operation::Lowered { width, scale, mask } => {
-            more = vec![size(*width), size(last(out)), Argument::Factor(*scale)];
-            more.extend(drops(mask.as_ref().map_or(0.0, |mask| mask.rate)));
-            return (rows, *width, more);
-        }
-        Operation::AddLow {
-            rank,
-            outputs_first,
-            mask,
-        } => {
-            let strides = if *outputs_first {
-                (1, *rank)
-            } else {
-                (width, 1)
-            };
-            more.extend([size(*rank), size(strides.0), size(strides.1)]);
-            more.extend(drops(mask.as_ref().map_or(0.0, |mask| mask.rate)));
-        }
-        Operation::Swiglu | Operation::Dequantise { .. } => {}
-        // Of the two that it gives, one after the other.
-        Operation::SwigluBackward => return (rows / 2, width, more),
-        Operation::NormBackward { epsilon } => more.push(Argument::Factor(*epsilon)),
-        Operation::Rotate { head, sign, .. } => {
-            more.extend([size(*head), Argument::Factor(*sign)]);
-        }
-        Operation::ToHeads {
-            width,
-            head,
-            length,
-        }
-        | Operation::FromHeads {
-            width,
-            head,
-            length,
-        } => {
-            let places = inputs[1].elem_count();
-            return (
-                places,
-                *width,
-                vec![size(*width), size(*head), size(*length)],
-            );
-        }
-        Operation::SumHeads {
-            head,
-            length,
-            batch,
-            ..
-        } => more.extend([size(*head), size(*length), size(*batch)]),
-        Operation::Softmax {
-            scale,
-            heads,
-            queries,
-            ..
-        } => more.extend([size(*queries), size(*heads), Argument::Factor(*scale)]),
-        Operation::SoftmaxBackward { scale, .. } => more.push(Argument::Factor(*scale)),
-        Operation::LogSums { vocabulary } => {
-            return (out.elem_count(), *vocabulary, vec![size(*vocabulary)]);
-        }
-        Operation::CrossEntropyBackward { scale, targets, .. } => {
-            more.extend([size(*targets), Argument::Factor(*scale)]);
-        }
-    }
-    (rows, width, more)
 }

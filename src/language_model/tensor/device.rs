@@ -109,44 +109,75 @@ pub struct DeviceMemory {
     pub highest: u64,
 }
 
-/// The memory of a card, which is opened for it; `None` for the processor, or where it cannot be
+/// The memory of a card that this process has open; `None` for the processor, or where it cannot be
 /// asked.
 #[must_use]
 pub fn memory(device: Device) -> Option<DeviceMemory> {
-    if device == Device::Cpu {
-        return None;
+    memory_of(&opened(device)?)
+}
+
+/// Forgets how much tensors took of a card, so that [`DeviceMemory::highest`] speaks of what comes
+/// now.
+pub fn forget_peak(device: Device) {
+    if let Some(opened) = opened(device) {
+        forget_peak_of(&opened);
     }
-    let opened = open(device).ok()?;
-    memory_of(&opened)
+}
+
+/// A card that is open.
+fn opened(device: Device) -> Option<Candle> {
+    let Device::Cuda(ordinal) = device else {
+        return None;
+    };
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.get(&ordinal).cloned()
+}
+
+/// The most that tensors took, as CUDA's pool of memory counts it; `set` puts another count there.
+#[cfg(feature = "cuda")]
+fn highest(device: &Candle, set: Option<u64>) -> Option<u64> {
+    use candle_core::cuda_backend::cudarc::driver::{result, sys};
+
+    let stream = device.as_cuda_device().ok()?.cuda_stream();
+    let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+    let mut count = set.unwrap_or_default();
+    let value = std::ptr::from_mut(&mut count).cast();
+    #[expect(unsafe_code, reason = "CUDA's settings are foreign code")]
+    // SAFETY: device and pool are CUDA's own, and the attribute is a number of 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(stream.context().cu_device()).ok()?;
+        match set {
+            Some(_) => result::mem_pool::set_attribute(pool, attribute, value).ok()?,
+            None => result::mem_pool::get_attribute(pool, attribute, value).ok()?,
+        }
+    }
+    Some(count)
 }
 
 #[cfg(feature = "cuda")]
 fn memory_of(device: &Candle) -> Option<DeviceMemory> {
-    use candle_core::cuda_backend::cudarc::driver;
-
     let stream = device.as_cuda_device().ok()?.cuda_stream();
-    let context = stream.context();
-    let (free, total) = context.mem_get_info().ok()?;
-    let mut highest = 0_u64;
-    #[expect(unsafe_code, reason = "CUDA's settings are foreign code")]
-    // SAFETY: device and pool are CUDA's own, and the attribute is a number of 64 bits.
-    unsafe {
-        let pool = driver::result::device::get_default_mem_pool(context.cu_device()).ok()?;
-        let attribute = driver::sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
-        let value = std::ptr::from_mut(&mut highest).cast();
-        driver::result::mem_pool::get_attribute(pool, attribute, value).ok()?;
-    }
+    let (free, total) = stream.context().mem_get_info().ok()?;
     Some(DeviceMemory {
         total: total as u64,
         free: free as u64,
-        highest,
+        highest: highest(device, None)?,
     })
+}
+
+#[cfg(feature = "cuda")]
+fn forget_peak_of(device: &Candle) {
+    // CUDA takes no other number than zero, and begins again from what is taken now.
+    highest(device, Some(0));
 }
 
 #[cfg(not(feature = "cuda"))]
 fn memory_of(_device: &Candle) -> Option<DeviceMemory> {
     None
 }
+
+#[cfg(not(feature = "cuda"))]
+fn forget_peak_of(_device: &Candle) {}
 
 /// Runs what may panic, without a panic's usual noise, and gives its message.
 fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {

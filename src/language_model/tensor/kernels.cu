@@ -21,12 +21,8 @@ __device__ unsigned short to_half(float value) {
   return bits;
 }
 #else // on an emulated card (tests/emulated_card)
-union half_bits {
-  _Float16 value;
-  unsigned short bits;
-};
-float of_half(unsigned short bits) { return (float)half_bits{.bits = bits}.value; }
-unsigned short to_half(float value) { return half_bits{.value = (_Float16)value}.bits; }
+float of_half(unsigned short bits) { return _cvtsh_ss(bits); }
+unsigned short to_half(float value) { return _cvtss_sh(value, 0); }
 #endif
 
 __device__ float get(const float *from, size at) { return from[at]; }
@@ -65,9 +61,8 @@ template <bool LARGEST> __device__ float over_block(float value) {
     all = found;
   }
   __syncthreads();
-  float found = all;
-  __syncthreads();
-  return found;
+  // The next one writes `all` behind its first barrier, to which everybody comes with this in hand.
+  return all;
 }
 
 __device__ unsigned mixed(unsigned counter, unsigned low, unsigned high) {

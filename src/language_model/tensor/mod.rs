@@ -15,6 +15,8 @@ mod attention;
 mod cuda;
 pub mod device;
 mod frozen;
+#[cfg(any(test, feature = "cuda"))]
+mod launch;
 mod layer;
 mod model;
 mod numbers;

@@ -343,7 +343,7 @@ impl Operation {
     }
 
     /// A tensor that is read beside those that it is applied to.
-    fn beside(&self) -> Option<&Tensor> {
+    pub(super) fn beside(&self) -> Option<&Tensor> {
         match self {
             Self::Lowered { mask, .. } | Self::AddLow { mask, .. } => {
                 mask.as_ref().map(|mask| &mask.keys)
@@ -353,10 +353,13 @@ impl Operation {
         }
     }
 
-    /// Whether there may be one, without which its kernel is given an address of nothing.
-    #[cfg(feature = "cuda")]
-    pub(super) fn may_read_beside(&self) -> bool {
-        matches!(self, Self::Lowered { .. } | Self::AddLow { .. })
+    /// The type that its kernel's name ends with: sums of logits are always `f32`, and blocks bytes.
+    #[cfg(any(test, feature = "cuda"))]
+    pub(super) fn number(&self, out: DType, first: DType) -> DType {
+        match self {
+            Self::LogSums { .. } => first,
+            _ => out,
+        }
     }
 
     /// Shape and type of what it gives, from those of what it reads.

@@ -271,8 +271,13 @@ pub(super) fn prove(
 
 #[cfg(test)]
 mod tests {
-    use candle_core::{D, Var};
+    use std::io::{Read as _, Write as _};
+    use std::path::Path;
+    use std::process::{Command, Stdio};
 
+    use candle_core::{D, Shape, Var};
+
+    use super::super::launch::{Launch, Scalar};
     use super::*;
 
     /// Rows as dropout leaves them; held by the decoders' parity: the masks of both are the same.
@@ -456,6 +461,185 @@ mod tests {
                 let far = largest(&far) / largest(&wanted).max(1.0);
                 assert!(far <= tolerance, "{operation:?} {dtype:?}: {far}");
             }
+        }
+    }
+    /// `kernels.cu` as a program that runs its kernels on the processor (`tests/emulated_card`);
+    /// `None` where there is no compiler for it.
+    fn kernels_on_the_processor(folder: &Path) -> Option<Command> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let card = root.join("tests/emulated_card");
+        let kernels = root.join("src/language_model/tensor/kernels.cu");
+        let source = std::fs::read_to_string(&kernels).expect("kernels");
+        let names: Vec<&str> = source
+            .split("KERNEL(")
+            .skip(2)
+            .filter_map(|rest| Some(rest.split_once(',')?.0.trim()))
+            .chain(["dequantise_q8_0", "dequantise_q4_0", "dequantise_q4_k"])
+            .collect();
+        let mut unit = format!(
+            "#include \"threads.h\"\n#include \"{}\"\n",
+            kernels.display()
+        );
+        for name in names {
+            for number in ["f32", "f16", "bf16"] {
+                unit.push_str(&format!(
+                    "static emulated::Register r_{name}_{number}(\"runner\", \"{name}_{number}\", \
+                     emulated::call<&{name}_{number}>);\n"
+                ));
+            }
+        }
+        let (unit_path, program) = (folder.join("kernels.cpp"), folder.join("kernels"));
+        std::fs::write(&unit_path, unit).expect("written");
+        let built = Command::new("c++")
+            .args(["-std=c++20", "-O1", "-mf16c", "-w", "-I"])
+            .arg(&card)
+            .arg("-o")
+            .arg(&program)
+            .arg(&unit_path)
+            .args(["threads.cpp", "standalone.cpp"].map(|name| card.join(name)))
+            .output()
+            .ok()?;
+        let said = String::from_utf8_lossy(&built.stderr);
+        assert!(
+            built.status.success(),
+            "kernels.cu does not compile: {said}"
+        );
+        Some(Command::new(program))
+    }
+
+    /// A tensor's bytes.
+    fn bytes_of(tensor: &Tensor) -> Vec<u8> {
+        let tensor = tensor.flatten_all().expect("flat");
+        let mut bytes = Vec::new();
+        match tensor.dtype() {
+            DType::U8 => bytes = tensor.to_vec1::<u8>().expect("bytes"),
+            DType::U32 => {
+                let all = tensor.to_vec1::<u32>().expect("integers");
+                bytes.extend(all.iter().flat_map(|one| one.to_le_bytes()));
+            }
+            DType::F32 => {
+                let all = tensor.to_vec1::<f32>().expect("numbers");
+                bytes.extend(all.iter().flat_map(|one| one.to_le_bytes()));
+            }
+            DType::F16 => {
+                let all = tensor.to_vec1::<half::f16>().expect("numbers");
+                bytes.extend(all.iter().flat_map(|one| one.to_le_bytes()));
+            }
+            _ => {
+                let all = tensor.to_vec1::<half::bf16>().expect("numbers");
+                bytes.extend(all.iter().flat_map(|one| one.to_le_bytes()));
+            }
+        }
+        bytes
+    }
+
+    /// A launch of a sample's kernel as `standalone.cpp` reads it, and the type of what it makes.
+    fn request(sample: &Sample) -> (Vec<u8>, DType) {
+        let operation = &sample.operation;
+        let made = sample.apply().expect("runs");
+        let (out, inputs) = if sample.in_place {
+            (bytes_of(&sample.inputs[0]), &sample.inputs[1..])
+        } else {
+            // What a kernel does not write is no number.
+            (vec![0xff; bytes_of(&made).len()], sample.inputs.as_slice())
+        };
+        let shapes: Vec<&Shape> = inputs.iter().map(Tensor::shape).collect();
+        let launch = Launch::new(operation, made.shape(), &shapes);
+        let number = operation.number(made.dtype(), inputs[0].dtype());
+        let name = format!("{}_{}", operation.kernel(), number.as_str());
+        let mut buffers = vec![Some(out)];
+        buffers.extend(inputs.iter().map(|input| Some(bytes_of(input))));
+        match operation.beside() {
+            Some(tensor) => buffers.push(Some(bytes_of(tensor))),
+            None if launch.may_lack_one => buffers.push(None),
+            None => {}
+        }
+        let mut all = Vec::new();
+        all.extend((name.len() as u32).to_le_bytes());
+        all.extend(name.bytes());
+        all.extend((launch.rows as u32).to_le_bytes());
+        all.extend(launch.threads.to_le_bytes());
+        all.extend(((buffers.len() + launch.scalars.len()) as u32).to_le_bytes());
+        for buffer in buffers {
+            match buffer {
+                None => all.push(2),
+                Some(bytes) => {
+                    all.push(0);
+                    all.extend((bytes.len() as u64).to_le_bytes());
+                    all.extend(bytes);
+                }
+            }
+        }
+        for scalar in launch.scalars {
+            all.push(1);
+            all.extend(match scalar {
+                Scalar::Size(size) => size.to_le_bytes(),
+                Scalar::Factor(factor) => factor.to_le_bytes(),
+                Scalar::Threshold(threshold) => threshold.to_le_bytes(),
+            });
+        }
+        (all, made.dtype())
+    }
+
+    /// Numbers of a type from their bytes, in f32.
+    fn numbers_of(bytes: &[u8], dtype: DType) -> Vec<f32> {
+        let kind = match dtype {
+            DType::F32 => NumberType::F32,
+            DType::F16 => NumberType::F16,
+            _ => NumberType::BF16,
+        };
+        let mut all = Vec::new();
+        kind.extend_f32(bytes, &mut all);
+        all
+    }
+
+    /// The kernels' own source, run on the processor, with its threads in two orders: a barrier that
+    /// is missing gives other numbers in one of them.
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn kernels_compute_what_their_twins_do() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let Some(_) = kernels_on_the_processor(folder.path()) else {
+            eprintln!("no c++ here: the kernels themselves are not looked at");
+            return;
+        };
+        for order in ["forward", "reverse"] {
+            let mut program = Command::new(folder.path().join("kernels"))
+                .env("EMULATED_CARD_ORDER", order)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("starts");
+            let mut input = program.stdin.take().expect("a pipe");
+            let mut output = program.stdout.take().expect("a pipe");
+            for dtype in [DType::F32, DType::BF16, DType::F16] {
+                for sample in samples(&Device::Cpu, dtype).expect("samples") {
+                    let operation = &sample.operation;
+                    let twin = sample.apply().expect("runs");
+                    let (request, made) = request(&sample);
+                    input.write_all(&request).expect("written");
+                    input.flush().expect("written");
+                    let mut bytes = vec![0; bytes_of(&twin).len()];
+                    let read = output.read_exact(&mut bytes);
+                    assert!(read.is_ok(), "{operation:?} {dtype:?}: no answer");
+                    let kernel = numbers_of(&bytes, made);
+                    let twin = flat(&twin.to_dtype(DType::F32).expect("f32")).expect("numbers");
+                    // A number may be rounded the other way, no more.
+                    let tolerance = match made {
+                        DType::F32 => 1e-5,
+                        DType::BF16 => 1.0 / 128.0,
+                        _ => 1.0 / 1024.0,
+                    };
+                    for (at, (twin, kernel)) in twin.iter().zip(&kernel).enumerate() {
+                        assert!(
+                            (twin - kernel).abs() <= tolerance * twin.abs().max(1.0),
+                            "{operation:?} {dtype:?} {order}: {kernel} where {twin} is right, at {at}"
+                        );
+                    }
+                }
+            }
+            drop(input);
+            assert!(program.wait().expect("ends").success());
         }
     }
 }

@@ -5,11 +5,11 @@
 #include "threads.h"
 
 struct __half {
-  _Float16 value;
+  uint16_t bits;
   __half() = default;
   template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
-  __half(T from) : value((_Float16)from) {}
-  operator float() const { return (float)value; }
+  __half(T from) : bits(_cvtss_sh((float)from, 0)) {}
+  operator float() const { return _cvtsh_ss(bits); }
 };
 
 struct __nv_bfloat16 {
