@@ -14,7 +14,7 @@ root=$here/../..
 manifest=$(cargo metadata --format-version 1 --locked --features cuda --manifest-path "$root/Cargo.toml" |
   python3 -c 'import json, sys; print([p["manifest_path"] for p in json.load(sys.stdin)["packages"] if p["name"] == "candle-kernels"][0])')
 candle=$(dirname "$manifest")/src
-flags=(-std=c++20 -O2 -mf16c -fPIC -w -I "$here" -I "$here/headers" -I "$candle"
+flags=(-std=c++20 -O2 -fno-strict-aliasing -mf16c -fPIC -w -I "$here" -I "$here/headers" -I "$candle"
   -D__CUDA_ARCH__=800 -D__CUDACC_VER_MAJOR__=13 -D__CUDACC_VER_MINOR__=0)
 
 module() {

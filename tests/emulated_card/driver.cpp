@@ -6,7 +6,8 @@
 //   EMULATED_CARD_BYTES    memory of each (24 GiB)
 //   EMULATED_CARD_REPORT   a file that gets a line of JSON when the program ends
 
-#include <dlfcn.h>
+#include <csignal>
+#include <execinfo.h>
 #include <mutex>
 #include <set>
 #include <sys/mman.h>
@@ -91,6 +92,17 @@ void report() {
   fclose(file);
 }
 
+const char *running = "no kernel";
+
+// A thread that touches what is no buffer of its kernel ends the program: says whose it is.
+void bad_access(int) {
+  dprintf(2, "emulated card: `%s` touches memory beyond its buffers, block %u, thread %u\n", running,
+          blockIdx.x, threadIdx.x);
+  void *frames[32];
+  backtrace_symbols_fd(frames, backtrace(frames, 32), 2);
+  _exit(139);
+}
+
 void wait_for(int card) {
   waits += 1;
   Card &one = cards()[card];
@@ -117,8 +129,18 @@ bool within(Address from, size_t size) {
 API cuInit(unsigned) {
   static bool first = (atexit(report), true);
   (void)first;
+  // Stacks of threads are small: what overflows one must be heard on another.
+  static char stack[1 << 16];
+  stack_t other = {stack, 0, sizeof(stack)};
+  sigaltstack(&other, nullptr);
+  struct sigaction act = {};
+  act.sa_handler = bad_access;
+  act.sa_flags = SA_ONSTACK;
+  sigaction(SIGSEGV, &act, nullptr);
   return cards().empty() ? 100 : SUCCESS;
 }
+// NVRTC looks for what this driver has not.
+API cuGetExportTable(const void **, const void *) { return NOT_FOUND; }
 API cuDriverGetVersion(int *version) { return *version = 13000, SUCCESS; }
 API cuDeviceGetCount(int *count) { return *count = cards().size(), SUCCESS; }
 API cuDeviceGet(int *device, int ordinal) {
@@ -299,7 +321,9 @@ API cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
   if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > 1024) return INVALID_VALUE;
   Function &one = *static_cast<Function *>(function);
   launches[one.name] += 1;
+  running = one.name.c_str();
   emulated::run(one.call, {gx, gy, gz}, {bx, by, bz}, arguments);
+  running = "no kernel";
   return SUCCESS;
 }
 

@@ -40,11 +40,11 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
         Err(message) => {
             return Err(LanguageModelError::invalid(format!(
                 "`{device}` cannot be opened: {}",
-                first_line(&message)
+                missing_library(&message)
             ))
             .with_help(
-                "the NVIDIA driver, or CUDA's libraries (libcublas, libcurand, libnvrtc) are missing \
-                 or too old; docs/GPU.md says which are needed and where they are looked for",
+                "the NVIDIA driver (libcuda), or CUDA's libraries (libcublas, libcurand, libnvrtc) are \
+                 missing or too old; docs/GPU.md says which are needed and where they are looked for",
             ));
         }
     };
@@ -193,6 +193,17 @@ fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
+/// What cudarc says where a library is missing, without the thirty names that it looked for.
+fn missing_library(message: &str) -> String {
+    let name = message
+        .split_once("Unable to dynamically load the \"")
+        .and_then(|(_, rest)| rest.split_once('"'));
+    match name {
+        Some((name, _)) => format!("the library lib{name} is not found"),
+        None => first_line(message).to_owned(),
+    }
+}
+
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
@@ -206,6 +217,14 @@ mod tests {
         let caught = quietly(|| -> u8 { panic!("unable to load {}", "libcuda") });
         assert_eq!(caught, Err("unable to load libcuda".to_owned()));
         assert_eq!(quietly(|| 3), Ok(3));
+    }
+
+    #[test]
+    fn a_missing_library_is_named_and_not_the_names_that_it_may_have() {
+        let said = "Unable to dynamically load the \"cuda\" shared library - searched for library \
+                    names: [\"libcuda.so\", \"libcuda64.so\"]. Ensure that";
+        assert_eq!(missing_library(said), "the library libcuda is not found");
+        assert_eq!(missing_library("another\nword"), "another");
     }
 
     #[test]
