@@ -323,11 +323,10 @@ pub(super) fn nothing() -> Value {
     Value::Object(Map::new())
 }
 
-/// Whether this program can compute on a device at all; whether the device is there shows when a
-/// stage opens it.
+/// Whether this program can compute on a device, and the device is there.
 ///
 /// # Errors
-/// If it was built without what the device needs.
+/// If it was built without what the device needs, or driver or card are missing.
 pub fn check_device(device: Device) -> Result<(), StageError> {
-    Ok(tensor::device::check_built(device)?)
+    Ok(tensor::device::check_there(device)?)
 }

@@ -31,6 +31,9 @@ void **running_arguments;
 void *scheduler;
 unsigned alive, waiting, barriers_passed;
 bool moved;
+// Whether a thread of this launch waited for another. If none of its first block did, those of the
+// others are called one after the other, without stacks of their own.
+bool waited, alone;
 
 // Saves what a call must keep, and goes on on another stack.
 extern "C" void emulated_switch(void **save, void *load);
@@ -81,6 +84,20 @@ void prepare(unsigned number) {
   threads[number] = {at, false, 0, 0};
 }
 
+void set_thread(unsigned number) {
+  thread_number = number;
+  thread_index.x = number % block_size.x;
+  thread_index.y = number / block_size.x % block_size.y;
+  thread_index.z = number / block_size.x / block_size.y;
+}
+
+void waits() {
+  waited = true;
+  if (!alone) return;
+  fprintf(stderr, "emulated card: threads wait in some blocks, and not in the first\n");
+  abort();
+}
+
 bool reversed() {
   static const char *order = getenv("EMULATED_CARD_ORDER");
   return order && strcmp(order, "reverse") == 0;
@@ -97,10 +114,7 @@ void run_block() {
     for (unsigned turn = 0; turn < count; ++turn) {
       unsigned number = reversed() ? count - 1 - turn : turn;
       if (threads[number].ended) continue;
-      thread_number = number;
-      thread_index.x = number % block_size.x;
-      thread_index.y = number / block_size.x % block_size.y;
-      thread_index.z = number / block_size.x / block_size.y;
+      set_thread(number);
       emulated_switch(&scheduler, threads[number].stack_pointer);
     }
     if (waiting > 0 && waiting >= alive) {
@@ -123,6 +137,7 @@ std::map<std::string, std::map<std::string, Call>> &kernels() {
 }
 
 void barrier() {
+  waits();
   Thread &self = threads[thread_number];
   self.barriers += 1;
   waiting += 1;
@@ -131,6 +146,7 @@ void barrier() {
 }
 
 uint64_t exchange(uint64_t bits, unsigned from) {
+  waits();
   Thread &self = threads[thread_number];
   unsigned number = thread_number / 32;
   Warp &warp = warps[number];
@@ -158,14 +174,24 @@ void run(Call kernel, dim3 grid, dim3 block, void **arguments) {
   running_arguments = arguments;
   grid_size = grid;
   block_size = block;
+  waited = false;
   size_t blocks = (size_t)grid.x * grid.y * grid.z;
   for (size_t turn = 0; turn < blocks; ++turn) {
     size_t number = reversed() ? blocks - 1 - turn : turn;
     block_index.x = number % grid.x;
     block_index.y = number / grid.x % grid.y;
     block_index.z = number / grid.x / grid.y;
-    run_block();
+    alone = turn > 0 && !waited;
+    if (!alone) {
+      run_block();
+      continue;
+    }
+    for (unsigned thread = 0; thread < count; ++thread) {
+      set_thread(reversed() ? count - 1 - thread : thread);
+      kernel(arguments);
+    }
   }
+  alone = false;
 }
 
 } // namespace emulated

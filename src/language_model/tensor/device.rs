@@ -26,32 +26,32 @@ pub fn open(device: Device) -> Result<Candle, LanguageModelError> {
     if let Some(found) = open.get(&ordinal) {
         return Ok(found.clone());
     }
-    // Where a library is missing, cudarc panics instead of giving an error.
-    let opened = quietly(|| open_card(ordinal));
-    let found = match opened {
-        Ok(Ok(found)) => found,
-        Ok(Err(error)) => {
-            return Err(LanguageModelError::invalid(format!(
-                "`{device}` cannot be opened: {}",
-                first_line(&error.to_string())
-            ))
-            .with_help("`nvidia-smi` lists the cards that there are, from 0 on"));
-        }
-        Err(message) => {
-            return Err(LanguageModelError::invalid(format!(
-                "`{device}` cannot be opened: {}",
-                missing_library(&message)
-            ))
-            .with_help(
-                "the NVIDIA driver (libcuda), or CUDA's libraries (libcublas, libcurand, libnvrtc) are \
-                 missing or too old; docs/GPU.md says which are needed and where they are looked for",
-            ));
-        }
-    };
+    let found = asked_of(device, || open_card(ordinal))?;
     #[cfg(feature = "cuda")]
     super::proof::prove(&found)?;
     open.insert(ordinal, found.clone());
     Ok(found)
+}
+
+/// Asks something of CUDA. Where a library is missing, cudarc panics instead of giving an error.
+fn asked_of<T>(
+    device: Device,
+    ask: impl FnOnce() -> candle_core::Result<T>,
+) -> Result<T, LanguageModelError> {
+    let (why, help) = match quietly(ask) {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => (
+            first_line(&error.to_string()).to_owned(),
+            "`nvidia-smi` lists the cards that there are, from 0 on",
+        ),
+        Err(message) => (
+            missing_library(&message),
+            "the NVIDIA driver (libcuda), or CUDA's libraries (libcublas, libcurand, libnvrtc) are \
+             missing or too old; docs/GPU.md says which are needed and where they are looked for",
+        ),
+    };
+    let told = LanguageModelError::invalid(format!("`{device}` cannot be opened: {why}"));
+    Err(told.with_help(help))
 }
 
 /// Opens a card with one queue of work for all threads: candle's usual device has one for each, and
@@ -85,7 +85,7 @@ fn open_card(ordinal: usize) -> candle_core::Result<Candle> {
 ///
 /// # Errors
 /// If it was built without CUDA, and a card is asked for.
-pub fn check_built(device: Device) -> Result<(), LanguageModelError> {
+fn check_built(device: Device) -> Result<(), LanguageModelError> {
     if device == Device::Cpu || cfg!(feature = "cuda") {
         return Ok(());
     }
@@ -96,6 +96,33 @@ pub fn check_built(device: Device) -> Result<(), LanguageModelError> {
         "build it on a machine with the CUDA toolkit: cargo build --release --features cuda \
          (docs/GPU.md)",
     ))
+}
+
+/// Whether a device is there for this program; a card is not opened for it, which would take some
+/// hundred megabytes of it.
+///
+/// # Errors
+/// If this program has no CUDA, or driver or card are missing; the message says what to do.
+pub fn check_there(device: Device) -> Result<(), LanguageModelError> {
+    check_built(device)?;
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(ordinal) = device {
+        use candle_core::cuda_backend::{WrapErr, cudarc::driver::CudaContext};
+
+        let count = asked_of(device, || CudaContext::device_count().w())?;
+        if usize::try_from(count).is_ok_and(|count| ordinal >= count) {
+            let cards = match count {
+                0 => "no card".to_owned(),
+                1 => "one card, `cuda:0`".to_owned(),
+                _ => format!("{count} cards, `cuda:0` to `cuda:{}`", count - 1),
+            };
+            return Err(LanguageModelError::invalid(format!(
+                "the device `{device}` is asked for, and there is {cards}"
+            ))
+            .with_help("`nvidia-smi` lists the cards that there are, from 0 on"));
+        }
+    }
+    Ok(())
 }
 
 /// Memory of a card, in bytes.
