@@ -5,7 +5,6 @@
 #[path = "program/mod.rs"]
 mod program;
 
-use nix::sys::resource::{UsageWho, getrusage};
 use program::{Lab, Outcome, repository};
 use runner::language_model::decoder::fresh_weights;
 use runner::language_model::{
@@ -98,7 +97,18 @@ fn model(lab: &Lab) -> String {
     format!("backbone.path={}", folder.display())
 }
 
-/// One after the other, since the system tells only of the largest process of all.
+/// Stages with the environments of their manifests.
+fn environments(lab: &Lab) -> Vec<(String, Value)> {
+    let manifests = lab.files("store/manifests");
+    let read = |name: &String| {
+        let text = std::fs::read(lab.path("store/manifests").join(name)).ok()?;
+        let manifest: Value = serde_json::from_slice(&text).ok()?;
+        let stage = manifest["stage"].as_str()?.to_owned();
+        Some((stage, manifest["environment"].clone()))
+    };
+    manifests.iter().filter_map(read).collect()
+}
+
 #[test]
 fn memory_is_planned_refused_fitted_and_measured() {
     let lab = Lab::empty();
@@ -143,22 +153,16 @@ fn memory_is_planned_refused_fitted_and_measured() {
     let changed = "1 × train: pass_tokens 4096 → ";
     assert!(fitted.err.contains(changed), "{fitted}");
     assert!(!fitted.err.contains("out of memory"), "{fitted}");
-    let manifests = lab.files("store/manifests");
-    let notes: Vec<String> = manifests
-        .iter()
-        .filter_map(|name| {
-            let text = std::fs::read(lab.path("store/manifests").join(name)).ok()?;
-            let manifest: Value = serde_json::from_slice(&text).ok()?;
-            Some(manifest["environment"]["memory"].as_str()?.to_owned())
-        })
-        .collect();
+    let notes = environments(&lab).into_iter();
+    let notes = notes.filter_map(|(_, all)| Some(all["memory"].as_str()?.to_owned()));
+    let notes: Vec<String> = notes.collect();
     assert_eq!(notes.len(), 1, "{notes:?}");
     assert!(notes[0].starts_with("pass_tokens 4096 → "), "{notes:?}");
     // The key is the same, so there is nothing left to do without a limit either.
     let after = run(&lab, "plan", &with_model).fine();
     assert!(after.out.contains(" 0 to run"), "{after}");
 
-    // Whole passes: what the worker took, as the system saw it, is what was planned.
+    // Whole passes: what the worker took, as the manifest says, is what was planned.
     let other = [
         &with_model[..],
         &["--set", "settings.tallrec.rec_tune.seed=9"],
@@ -169,13 +173,27 @@ fn memory_is_planned_refused_fitted_and_measured() {
     assert_eq!(train[0]["seconds_by"], "same_kind_and_model");
     let exact = train[0]["training_bytes"].as_u64().expect("bytes");
     run(&lab, "run", &[&other[..], &["--quiet"]].concat()).fine();
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("usage");
-    let measured = usage.max_rss() as u64 * 1024;
+    let peaks = environments(&lab)
+        .into_iter()
+        .filter(|(stage, _)| stage.starts_with("train@"));
+    let peaks = peaks.filter_map(|(_, all)| all["peak_memory"].as_str()?.parse::<u64>().ok());
+    let measured = peaks.max().expect("a peak");
     let ratio = exact as f64 / measured as f64;
     assert!(
         (ratio - 1.0).abs() < 0.1,
         "{exact} planned, {measured} measured: {ratio:.3}; {train:?}"
     );
+    // And the next plan says how near the plans were.
+    let more = [
+        &with_model[..],
+        &["--set", "settings.tallrec.rec_tune.seed=10"],
+    ]
+    .concat();
+    let plan = run(&lab, "plan", &more).fine();
+    let says = "measured so far: ";
+    let line = plan.out.lines().find(|line| line.starts_with(says));
+    let line = line.unwrap_or_else(|| panic!("{plan}"));
+    assert!(line.ends_with(" % of the memory planned"), "{line}");
 }
 
 /// Of LLaMA-7B no more than its sizes is here; that is enough for a plan.

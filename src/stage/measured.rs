@@ -1,6 +1,8 @@
 //! What a stage takes of its device, measured: what the plan of memory is held against.
 
 use crate::base::{Device, machine};
+use crate::language_model::Precision;
+use crate::language_model::memory::Engine;
 use crate::language_model::tensor::device;
 
 /// Forgets what was taken before, so that [`peak_memory`] speaks of what comes now.
@@ -17,5 +19,13 @@ pub(crate) fn peak_memory(of: Device) -> Option<u64> {
     match of {
         Device::Cpu => machine::peak(),
         Device::Cuda(_) => device::memory(of).map(|memory| memory.highest),
+    }
+}
+
+/// What was measured, as the plan counts it: with what the program takes of a card beside tensors.
+pub(crate) fn as_planned(of: Device, measured: u64) -> u64 {
+    match of {
+        Device::Cpu => measured,
+        Device::Cuda(_) => measured + Engine::on_tensors(of, Precision::default()).program_bytes,
     }
 }

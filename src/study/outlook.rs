@@ -13,10 +13,9 @@ use crate::artifact::latest;
 use crate::artifact::manifest::PEAK_MEMORY;
 use crate::base::{Device, Lane, machine};
 use crate::graph::{NodeSource, SourceReference, StageGraph};
-use crate::language_model::Precision;
-use crate::language_model::memory::Engine;
 use crate::plan::{Plan, reason};
 use crate::schedule::Fitted;
+use crate::stage::measured;
 use crate::stage::needs::{
     Basis, Fit, Known, KnownInput, KnownLengths, Needs, Passes, Unknown, fit,
 };
@@ -281,11 +280,6 @@ impl Study {
     /// Keeps how fast the stages were that ran since a plan was made.
     pub(super) fn learn_speeds(&self, plan: &Plan<'_>, jobs: usize) {
         let device = self.device_name(jobs);
-        // What was measured on a card is its tensors alone.
-        let of_program = match self.first_device() {
-            Device::Cpu => 0,
-            card => Engine::on_tensors(card, Precision::default()).program_bytes,
-        };
         let path = self.store.speeds_path();
         let known = Speeds::read(&path, &device).keys();
         let mut lengths = KnownLengths::load(&self.store.lengths_path());
@@ -317,9 +311,8 @@ impl Study {
                 continue;
             };
             let manifest = self.store.manifest(key).ok().flatten();
-            let measured =
+            let peak: Option<u64> =
                 manifest.and_then(|found| found.environment.get(PEAK_MEMORY)?.parse().ok());
-            let measured: Option<u64> = measured;
             found.push(Speed {
                 kind: stage.kind.name().to_owned(),
                 sizes: needs.sizes,
@@ -327,7 +320,7 @@ impl Study {
                 key,
                 work,
                 wall_s: record.wall_s,
-                peak_memory: measured.map(|bytes| bytes + of_program),
+                peak_memory: peak.map(|bytes| measured::as_planned(self.first_device(), bytes)),
                 planned_memory: needs.peak().total(),
             });
         }

@@ -82,7 +82,8 @@ impl Scene<'_> {
             let chances = self.chances(&queries, &keys, group)?;
             let gradient = self.queries(gradient, group)?;
             let for_group = product(&chances.transpose(2, 3)?, &gradient)?; // [B, N_kv, K, D]
-            self.add_keys(&for_values, for_group, group)?;
+            add_keys(&for_values, &for_group, group)?;
+            drop(for_group);
             let scores = product(&gradient, &self.keys(values, group)?.transpose(2, 3)?)?;
             drop(gradient);
             chances_backward(&scores, &chances, self.scale())?;
@@ -91,18 +92,18 @@ impl Scene<'_> {
             drop(keys);
             let for_group = product(&scores.transpose(2, 3)?, &queries)?; // [B, N_kv, K, D]
             drop((scores, queries));
-            self.add_keys(&for_keys, for_group, group)?;
+            add_keys(&for_keys, &for_group, group)?;
         }
         Ok([for_queries, for_keys, for_values])
     }
+}
 
-    /// Adds the gradients `[B, N_kv, K, D]` of a group's keys or values to their rows: those of a
-    /// shared prefix are the sums over all who see it.
-    fn add_keys(&self, rows: &Tensor, by_head: Tensor, group: &Group) -> Result<()> {
-        add_from_heads(rows, &by_head, &group.own_rows)?;
-        if group.prefix > 0 {
-            add_sum_of_heads(rows, &by_head, group.prefix)?;
-        }
-        Ok(())
+/// Adds the gradients `[B, N_kv, K, D]` of a group's keys or values to their rows: those of a
+/// shared prefix are the sums over all who see it.
+fn add_keys(rows: &Tensor, by_head: &Tensor, group: &Group) -> Result<()> {
+    add_from_heads(rows, by_head, &group.own_rows)?;
+    if group.prefix > 0 {
+        add_sum_of_heads(rows, by_head, group.prefix)?;
     }
+    Ok(())
 }

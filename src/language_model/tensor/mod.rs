@@ -13,6 +13,7 @@
 mod attention;
 #[cfg(feature = "cuda")]
 mod cuda;
+mod custom;
 pub mod device;
 mod frozen;
 #[cfg(any(test, feature = "cuda"))]

@@ -103,11 +103,9 @@ pub(super) fn samples(device: &Device, dtype: DType) -> Result<Vec<Sample>> {
             rate: 0.3,
         })
     };
-    let (low, a, b) = (
-        make.numbers(&[rows, rank])?,
-        make.numbers(&[rank, width])?,
-        make.numbers(&[width, rank])?,
-    );
+    let low = make.numbers(&[rows, rank])?;
+    let inputs_matrix = make.numbers(&[rank, width])?;
+    let outputs_matrix = make.numbers(&[width, rank])?;
     // Two sequences, one shorter, of the five rows.
     let places = make.integers(&[4, 0, 2, 3, 1, NOWHERE], &[6])?;
     let by_head = make.numbers(&[2, width / head, 3, head])?;
@@ -204,8 +202,8 @@ pub(super) fn samples(device: &Device, dtype: DType) -> Result<Vec<Sample>> {
             scale: 0.4,
             mask: mask.clone(),
         };
-        all.push(new(lowered, &[&x, &a]));
-        for (outputs_first, matrix) in [(true, &b), (false, &a)] {
+        all.push(new(lowered, &[&x, &inputs_matrix]));
+        for (outputs_first, matrix) in [(true, &outputs_matrix), (false, &inputs_matrix)] {
             let operation = Operation::AddLow {
                 rank,
                 outputs_first,

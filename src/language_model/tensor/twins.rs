@@ -144,7 +144,9 @@ impl Operation {
                 for (row, (out, x)) in rows.enumerate() {
                     let x = masked(x, key(keys, row), rate, &mut room);
                     multiply(out, Write::Set, matrix(x, *width)?, a)?;
-                    out.iter_mut().for_each(|one| *one *= scale);
+                    for one in out {
+                        *one *= scale;
+                    }
                 }
             }
             Self::AddLow {
@@ -280,7 +282,9 @@ impl Operation {
                         *x = (*x * scale - largest).exp();
                         sum += *x;
                     }
-                    x.iter_mut().for_each(|x| *x /= sum);
+                    for x in x {
+                        *x /= sum;
+                    }
                 }
             }
             Self::SoftmaxBackward { scale, keys } => {
@@ -319,7 +323,9 @@ impl Operation {
                     for (token, weight) in tokens[of].iter().zip(weights) {
                         logits[*token as usize] -= weight;
                     }
-                    logits.iter_mut().for_each(|logit| *logit *= scale);
+                    for logit in logits {
+                        *logit *= scale;
+                    }
                 }
             }
             Self::Dequantise { kind, .. } => {
