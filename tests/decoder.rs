@@ -545,7 +545,7 @@ fn in_halves_the_model_is_nearly_the_same() {
     for configuration in architectures() {
         let mut plain = with_adapter(&configuration);
         let (wanted_loss, wanted) = trained(&mut plain, &batch(), &Pass::default());
-        for (compute, tolerance) in [(Compute::Bf16, 0.1), (Compute::F16, 0.02)] {
+        for (compute, tolerance) in [(Compute::Bf16, 0.15), (Compute::F16, 0.02)] {
             let precision = Precision {
                 compute,
                 ..Precision::default()

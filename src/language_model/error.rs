@@ -41,6 +41,19 @@ impl LanguageModelError {
         }
     }
 
+    /// For `map_err` on what candle does. Where backtraces are asked for, candle has its own in the
+    /// message; what people read is the reason.
+    pub(crate) fn candle(at: &str) -> impl FnOnce(candle_core::Error) -> Self {
+        let at = at.to_owned();
+        move |source| Self::Candle {
+            at,
+            source: match source {
+                candle_core::Error::WithBacktrace { inner, .. } => *inner,
+                other => other,
+            },
+        }
+    }
+
     /// For `map_err` on a file operation.
     pub fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let wrapped = ModelFileError::io(action, path);

@@ -164,8 +164,8 @@ pub struct Engine {
     pub most_scored_rows: usize,
     /// The numbers of a layer with `T` rows of which `Q` are asked.
     pub layer: fn(&Configuration, Trained<'_>, PassSize) -> LayerNumbers,
-    /// Bytes for each row of a pass that are no numbers: tokens, positions, streams.
-    pub row_bytes: u64,
+    /// Bytes for each row of a pass that are no hidden states: tokens, positions, angles.
+    pub row_bytes: fn(&Configuration, Trained<'_>) -> u64,
     /// What the heap loses in gaps while a pass scores, as a share of what it works with, where
     /// hidden states are smaller than so many bytes: larger ones come from the system and go back.
     pub gaps: (f64, u64),
@@ -187,7 +187,7 @@ impl Engine {
         rows_of_logits: super::decoder::rows_per_block,
         most_scored_rows: super::decoder::ROWS_AT_ONCE,
         layer: super::decoder::layer_numbers,
-        row_bytes: 112,
+        row_bytes: |_, _| 112,
         // Measured with glibc, which maps what is larger than this.
         gaps: (0.45, 32 << 20),
         program_bytes: 40 << 20,
@@ -243,8 +243,7 @@ impl Engine {
                 Frozen::Dense => super::tensor::layer_numbers,
                 _ => super::tensor::layer_numbers_quantised,
             },
-            // Angles in f32, and the keys of dropout of two modules a layer.
-            row_bytes: 2048,
+            row_bytes: super::tensor::row_bytes,
             gaps: (0.0, 0),
             // CUDA's own, with its libraries' buffers; not measured yet.
             program_bytes: if on_card { 600 << 20 } else { 40 << 20 },
@@ -393,7 +392,7 @@ impl Planned<'_> {
         } else {
             (peak.working, peak.logits) = (at_end, logits);
         }
-        peak.other += size.rows as u64 * self.engine.row_bytes;
+        peak.other += size.rows as u64 * (self.engine.row_bytes)(self.configuration, self.trained);
         let (share, below) = self.engine.gaps;
         if input * bytes < below {
             peak.other += (peak.working as f64 * share) as u64;
@@ -445,7 +444,7 @@ impl Planned<'_> {
             .max_by_key(|(kept, working, logits)| kept + working + logits);
         let mut peak = self.resting();
         (peak.kept, peak.working, peak.logits) = highest.unwrap_or_default();
-        peak.other += size.rows as u64 * self.engine.row_bytes;
+        peak.other += size.rows as u64 * (self.engine.row_bytes)(self.configuration, self.trained);
         peak
     }
 

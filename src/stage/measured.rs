@@ -22,10 +22,13 @@ pub(crate) fn peak_memory(of: Device) -> Option<u64> {
     }
 }
 
-/// What was measured, as the plan counts it: with what the program takes of a card beside tensors.
-pub(crate) fn as_planned(of: Device, measured: u64) -> u64 {
+/// What was planned of that which is measured: of a card without what CUDA takes for itself.
+pub(crate) fn planned(of: Device, total: u64) -> u64 {
     match of {
-        Device::Cpu => measured,
-        Device::Cuda(_) => measured + Engine::on_tensors(of, Precision::default()).program_bytes,
+        Device::Cpu => total,
+        Device::Cuda(_) => {
+            let program = Engine::on_tensors(of, Precision::default()).program_bytes;
+            total.saturating_sub(program)
+        }
     }
 }

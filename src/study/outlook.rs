@@ -320,8 +320,8 @@ impl Study {
                 key,
                 work,
                 wall_s: record.wall_s,
-                peak_memory: peak.map(|bytes| measured::as_planned(self.first_device(), bytes)),
-                planned_memory: needs.peak().total(),
+                peak_memory: peak,
+                planned_memory: measured::planned(self.first_device(), needs.peak().total()),
             });
         }
         speeds::append(&path, &found);

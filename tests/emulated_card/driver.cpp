@@ -52,6 +52,11 @@ struct Module {
   std::set<std::string> entries;
 };
 
+// A queue of work knows its card; the queues that every context has do not.
+struct Stream {
+  int card;
+};
+
 struct Function {
   emulated::Call call;
   std::string name;
@@ -121,6 +126,12 @@ bool within(Address from, size_t size) {
 
 } // namespace
 
+// The number from 1 on of the card that is meant, by a queue of one's own or the thread's context.
+int card_of(void *stream) {
+  bool own = reinterpret_cast<uintptr_t>(stream) > 2;
+  return own ? static_cast<Stream *>(stream)->card : current;
+}
+
 #define API extern "C" int
 #define NEEDS_CONTEXT                                                                            \
   std::lock_guard<std::mutex> guard(one_at_a_time);                                              \
@@ -178,10 +189,10 @@ API cuCtxSynchronize() {
   return wait_for(current - 1), SUCCESS;
 }
 API cuStreamCreate(void **stream, unsigned) {
-  static uintptr_t next = 16;
-  return *stream = reinterpret_cast<void *>(next++), SUCCESS;
+  NEEDS_CONTEXT
+  return *stream = new Stream{current}, SUCCESS;
 }
-API cuStreamDestroy_v2(void *) { return SUCCESS; }
+API cuStreamDestroy_v2(void *stream) { return delete static_cast<Stream *>(stream), SUCCESS; }
 API cuStreamSynchronize(void *) {
   NEEDS_CONTEXT
   return wait_for(current - 1), SUCCESS;
@@ -220,10 +231,12 @@ API cuMemPoolGetAttribute(void *pool, int attribute, void *value) {
   if (attribute != 8) return INVALID_VALUE;
   return *static_cast<uint64_t *>(value) = cards()[reinterpret_cast<uintptr_t>(pool) - 1].peak, SUCCESS;
 }
-API cuMemAllocAsync(Address *address, size_t size, void *) {
-  NEEDS_CONTEXT
+API cuMemAllocAsync(Address *address, size_t size, void *stream) {
+  std::lock_guard<std::mutex> guard(one_at_a_time);
+  int number = card_of(stream);
+  if (!number) return INVALID_CONTEXT;
   if (size == 0) return INVALID_VALUE;
-  Card &card = cards()[current - 1];
+  Card &card = cards()[number - 1];
   size_t taken = (size + 511) / 512 * 512;
   if (card.used + taken > card.total) return OUT_OF_MEMORY;
   // The end of the buffer, but for what alignment asks, lies before a page that may not be touched.
@@ -237,7 +250,7 @@ API cuMemAllocAsync(Address *address, size_t size, void *) {
   // What is read before it is written is no number.
   memset(begin, 0xff, aligned);
   *address = reinterpret_cast<Address>(begin);
-  buffers[*address] = {size, mapped, bytes, current - 1};
+  buffers[*address] = {size, mapped, bytes, number - 1};
   card.used += taken;
   card.kept = std::max(card.kept, card.used);
   card.peak = std::max(card.peak, card.used);
@@ -245,8 +258,9 @@ API cuMemAllocAsync(Address *address, size_t size, void *) {
   return SUCCESS;
 }
 API cuMemAlloc_v2(Address *address, size_t size) { return cuMemAllocAsync(address, size, nullptr); }
-API cuMemFreeAsync(Address address, void *) {
-  NEEDS_CONTEXT
+API cuMemFreeAsync(Address address, void *stream) {
+  std::lock_guard<std::mutex> guard(one_at_a_time);
+  if (!card_of(stream)) return INVALID_CONTEXT;
   auto found = buffers.find(address);
   if (found == buffers.end()) return INVALID_VALUE;
   Buffer buffer = found->second;

@@ -41,11 +41,6 @@ pub struct Decoder {
     parameters: Parameters,
 }
 
-fn candle(at: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
-    let at = at.to_owned();
-    move |source| LanguageModelError::Candle { at, source }
-}
-
 impl Decoder {
     /// A model on shared weights.
     ///
@@ -131,7 +126,7 @@ impl LanguageModel for Decoder {
             }
             let goals = goals(batch, |number, at| task.index(number, at));
             task.backward(&network, &goals, pass, &mut gradients)
-                .map_err(candle("training pass"))
+                .map_err(LanguageModelError::candle("training pass"))
         };
         let loss = run();
         gradients.put_back(&mut self.parameters);
@@ -154,7 +149,7 @@ impl LanguageModel for Decoder {
                 let x = task.forward(&network)?;
                 cross_entropy(&network, &x, &goals, None)
             };
-            loss += run().map_err(candle("loss"))?.0;
+            loss += run().map_err(LanguageModelError::candle("loss"))?.0;
         }
         Ok(loss)
     }
@@ -177,7 +172,7 @@ impl LanguageModel for Decoder {
                 let x = task.forward(&network)?;
                 chosen_logits(&network, &x, asked, normalised)
             };
-            let found = run().map_err(candle("scoring"))?;
+            let found = run().map_err(LanguageModelError::candle("scoring"))?;
             let rows = ends.iter().map(|(number, at)| task.index(*number, *at));
             let rows = rows.map(Option::unwrap_or_default);
             readouts.extend(readouts_of(rows, asked.len(), &found));
@@ -194,7 +189,7 @@ impl LanguageModel for Decoder {
             return Ok(all);
         }
         let run = || logits(&network, &task.forward(&network)?);
-        let found = run().map_err(candle("logits"))?;
+        let found = run().map_err(LanguageModelError::candle("logits"))?;
         for (out, (sequence, position)) in all.chunks_exact_mut(vocabulary).zip(at) {
             let row = task.index(*sequence, *position).unwrap_or(0);
             out.copy_from_slice(&found[row * vocabulary..(row + 1) * vocabulary]);

@@ -93,7 +93,7 @@ impl Weights {
                 Matrix::new(&a.values, options.r, inputs),
             ) {
                 product(&mut sum, Write::Add, left, right)
-                    .map_err(|source| LanguageModelError::Candle { at: name, source })?;
+                    .map_err(LanguageModelError::candle(&name))?;
             }
             *weight = Arc::new(sum);
             Ok(())

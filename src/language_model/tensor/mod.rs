@@ -32,6 +32,6 @@ mod weights;
 pub use device::open;
 pub(super) use model::ROWS_AT_ONCE;
 pub use model::TensorDecoder;
-pub(super) use numbers::{layer_numbers, layer_numbers_quantised};
+pub(super) use numbers::{layer_numbers, layer_numbers_quantised, row_bytes};
 pub(super) use pass::rows_of_logits;
 pub use weights::TensorWeights;

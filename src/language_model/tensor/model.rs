@@ -35,11 +35,6 @@ pub struct TensorDecoder {
     on_device: Mutex<Option<Arc<OnDevice>>>,
 }
 
-fn candle(at: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
-    let at = at.to_owned();
-    move |source| LanguageModelError::Candle { at, source }
-}
-
 impl TensorDecoder {
     /// A model on shared weights, with an adapter if one is given.
     ///
@@ -79,7 +74,10 @@ impl TensorDecoder {
         if let Some(found) = &*there {
             return Ok(Arc::clone(found));
         }
-        let made = Arc::new(self.upload().map_err(candle("adapter"))?);
+        let made = Arc::new(
+            self.upload()
+                .map_err(LanguageModelError::candle("adapter"))?,
+        );
         *there = Some(Arc::clone(&made));
         Ok(made)
     }
@@ -242,9 +240,9 @@ impl LanguageModel for TensorDecoder {
         let lora = self.on_device()?;
         let (loss, gradients, scale) = task
             .backward(&self.network(&lora)?, &goals, pass)
-            .map_err(candle("training pass"))?;
+            .map_err(LanguageModelError::candle("training pass"))?;
         self.add(&loss, &gradients, scale)
-            .map_err(candle("gradients"))
+            .map_err(LanguageModelError::candle("gradients"))
     }
 
     fn loss(&self, batch: &Batch) -> Result<f64, LanguageModelError> {
@@ -261,7 +259,7 @@ impl LanguageModel for TensorDecoder {
             }
             let goals = goals(&batch, |sequence, position| task.index(sequence, position));
             let run = || network.loss(&task.forward(&network)?, &goals);
-            loss += run().map_err(candle("loss"))?;
+            loss += run().map_err(LanguageModelError::candle("loss"))?;
         }
         Ok(loss)
     }
@@ -282,7 +280,7 @@ impl LanguageModel for TensorDecoder {
             let ends = ends(&batch);
             let task = Task::new(&self.configuration, &batch, prefix, &ends)?;
             let run = || network.chosen_logits(&task.forward(&network)?, asked, normalised);
-            let found = run().map_err(candle("scoring"))?;
+            let found = run().map_err(LanguageModelError::candle("scoring"))?;
             let rows = ends.iter().map(|(number, at)| task.index(*number, *at));
             let rows = rows.map(Option::unwrap_or_default);
             readouts.extend(readouts_of(rows, asked.len(), &found));
@@ -300,7 +298,7 @@ impl LanguageModel for TensorDecoder {
         let lora = self.on_device()?;
         let network = self.network(&lora)?;
         let run = || network.logits(&task.forward(&network)?);
-        let found = run().map_err(candle("logits"))?;
+        let found = run().map_err(LanguageModelError::candle("logits"))?;
         for (out, (sequence, position)) in all.chunks_exact_mut(vocabulary).zip(at) {
             let row = task.index(*sequence, *position).unwrap_or(0);
             out.copy_from_slice(&found[row * vocabulary..(row + 1) * vocabulary]);

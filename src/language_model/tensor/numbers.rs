@@ -40,6 +40,17 @@ pub(in crate::language_model) fn layer_numbers_quantised(
     numbers(configuration, trained, size, true)
 }
 
+/// Bytes for each row of a pass that are no hidden states: angles in `f32` and keys of dropout, both
+/// for all rows and for those asked for, tokens, and places in attention.
+pub(in crate::language_model) fn row_bytes(
+    configuration: &Configuration,
+    trained: Trained<'_>,
+) -> u64 {
+    let adapted = (0..MODULES.len()).filter(|module| trained.adapter(*module).is_some());
+    let keys = 8 * adapted.count() * configuration.layers;
+    (2 * (4 * configuration.head_size + keys) + 64) as u64
+}
+
 fn numbers(
     configuration: &Configuration,
     trained: Trained<'_>,

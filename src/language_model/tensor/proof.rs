@@ -231,10 +231,7 @@ pub(super) fn prove(
 ) -> std::result::Result<(), crate::language_model::LanguageModelError> {
     use crate::language_model::LanguageModelError;
 
-    let candle = |source| LanguageModelError::Candle {
-        at: "checking the card's kernels".to_owned(),
-        source,
-    };
+    let candle = |source| LanguageModelError::candle("checking the card's kernels")(source);
     for dtype in [DType::F32, DType::BF16, DType::F16] {
         let here = samples(&Device::Cpu, dtype).map_err(candle)?;
         let there = samples(device, dtype).map_err(candle)?;

@@ -40,11 +40,6 @@ fn stored_as(frozen: Frozen) -> Option<NumberType> {
     }
 }
 
-fn at(name: &str) -> impl FnOnce(candle_core::Error) -> LanguageModelError {
-    let at = name.to_owned();
-    move |source| LanguageModelError::Candle { at, source }
-}
-
 /// Whether a tensor is the matrix of one of [`MODULES`], which may be quantised.
 fn is_module(name: &str) -> bool {
     MODULES
@@ -71,7 +66,9 @@ impl TensorWeights {
                 Some(kind) => {
                     let (_, bytes) = files.raw(name)?;
                     let kept = Matrix::of_blocks(&bytes, kind, shape, device);
-                    Ok(Source::Kept(kept.map_err(at(name))?))
+                    Ok(Source::Kept(
+                        kept.map_err(LanguageModelError::candle(name))?,
+                    ))
                 }
                 None => Ok(Source::Numbers(files.read_f32(name)?)),
             }
@@ -109,14 +106,17 @@ impl TensorWeights {
                         Source::Numbers(values) => values,
                     };
                     let values = Tensor::from_vec(values, shape.as_slice(), &Device::Cpu)
-                        .map_err(at(name))?;
+                        .map_err(LanguageModelError::candle(name))?;
                     let frozen = if is_module(name) {
                         precision.weights
                     } else {
                         Frozen::Dense
                     };
                     let kept = Matrix::new(&values, precision.compute, frozen, device);
-                    Ok((name.clone(), kept.map_err(at(name))?))
+                    Ok((
+                        name.clone(),
+                        kept.map_err(LanguageModelError::candle(name))?,
+                    ))
                 })
                 .collect();
             by_name.extend(made?);
@@ -145,6 +145,6 @@ impl TensorWeights {
     pub(super) fn dense(&self, name: &str) -> Result<Tensor, LanguageModelError> {
         self.matrix(name)?
             .dense(self.precision.compute)
-            .map_err(at(name))
+            .map_err(LanguageModelError::candle(name))
     }
 }
