@@ -138,7 +138,8 @@ int card_of(void *stream) {
   if (!current) return INVALID_CONTEXT;
 
 API cuInit(unsigned) {
-  static bool first = (atexit(report), true);
+  // The cards first: what is made first is there until the report is written.
+  static bool first = (cards(), atexit(report), true);
   (void)first;
   // Stacks of threads are small: what overflows one must be heard on another.
   static char stack[1 << 16];
