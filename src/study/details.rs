@@ -223,8 +223,12 @@ fn facts(id: String, manifest: Manifest, log: String, made_from: Vec<usize>) -> 
     facts.push(("took".to_owned(), format!("{:.1} s", manifest.wall_s)));
     let peak = of_environment(PEAK_MEMORY).and_then(|bytes| bytes.parse::<f64>().ok());
     if let Some(bytes) = peak {
-        let gigabytes = format!("{:.2} GB at its highest moment", bytes / 1e9);
-        facts.push(("memory".to_owned(), gigabytes));
+        let size = if bytes < 1e9 {
+            format!("{:.0} MB", bytes / 1e6)
+        } else {
+            format!("{:.1} GB", bytes / 1e9)
+        };
+        facts.push(("memory".to_owned(), format!("{size} at its highest moment")));
     }
     StageFacts {
         id,

@@ -47,7 +47,8 @@ fn asked_of<T>(
         Err(message) => (
             missing_library(&message),
             "the NVIDIA driver (libcuda), or CUDA's libraries (libcublas, libcurand, libnvrtc) are \
-             missing or too old; docs/GPU.md says which are needed and where they are looked for",
+             missing or too old; docs/GPU.md says which are needed and where they are looked for; \
+             `--device cpu` does without",
         ),
     };
     let told = LanguageModelError::invalid(format!("`{device}` cannot be opened: {why}"));

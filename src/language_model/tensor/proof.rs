@@ -62,8 +62,8 @@ impl Maker<'_> {
         Tensor::from_slice(all, shape, self.device)
     }
 
-    /// Two rows of blocks; scales that a sum of two halves of bytes makes are not what matters here,
-    /// so that they are set.
+    /// Two rows of blocks of any bytes, but for the scales in front (one; two in large blocks): halves of
+    /// any bytes may be no numbers.
     fn blocks(&mut self, kind: NumberType, count: usize) -> Result<Tensor> {
         let (_, size) = kind.block();
         let mut all: Vec<u8> = (0..2 * count * size)
@@ -118,7 +118,6 @@ pub(super) fn samples(device: &Device, dtype: DType) -> Result<Vec<Sample>> {
     let tokens = make.integers(&[7, 299, 0, 0, 128, 5], &[3, 2])?;
     let weights = Tensor::from_slice(&[0.5_f32, 0.25, 1.0, 2.0, 0.125, 0.0], (3, 2), device)?;
     let sums = make.exact(&[3])?.affine(0.1, 6.0)?;
-    let heads = |operation: fn(usize, usize, usize) -> Operation| operation(width, head, 3);
     let new = |operation, inputs: &[&Tensor]| Sample {
         operation,
         in_place: false,
@@ -145,19 +144,19 @@ pub(super) fn samples(device: &Device, dtype: DType) -> Result<Vec<Sample>> {
             &[&x, &cosine, &sine],
         ),
         new(
-            heads(|width, head, length| Operation::ToHeads {
+            Operation::ToHeads {
                 width,
                 head,
-                length,
-            }),
+                length: 3,
+            },
             &[&x, &places],
         ),
         changed(
-            heads(|width, head, length| Operation::FromHeads {
+            Operation::FromHeads {
                 width,
                 head,
-                length,
-            }),
+                length: 3,
+            },
             &[&x, &by_head, &places],
         ),
         changed(
@@ -266,6 +265,7 @@ pub(super) fn prove(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::io::{Read as _, Write as _};
     use std::path::Path;
     use std::process::{Command, Stdio};
@@ -458,24 +458,26 @@ mod tests {
             }
         }
     }
-    /// `kernels.cu` as a program that runs its kernels on the processor (`tests/emulated_card`);
-    /// `None` where there is no compiler for it.
-    fn kernels_on_the_processor(folder: &Path) -> Option<Command> {
+    /// Makes of `kernels.cu` a program that runs its kernels on the processor (`tests/emulated_card`),
+    /// and gives their names; `None` where there is no compiler for it.
+    fn kernels_on_the_processor(folder: &Path) -> Option<BTreeSet<String>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let card = root.join("tests/emulated_card");
         let kernels = root.join("src/language_model/tensor/kernels.cu");
         let source = std::fs::read_to_string(&kernels).expect("kernels");
-        let names: Vec<&str> = source
-            .split("KERNEL(")
-            .skip(2)
-            .filter_map(|rest| Some(rest.split_once(',')?.0.trim()))
-            .chain(["dequantise_q8_0", "dequantise_q4_0", "dequantise_q4_k"])
-            .collect();
+        let after = |word: &'static str| source.split(word).skip(2);
+        let plain = after(" KERNEL(").map(|rest| ("", rest));
+        let blocks = after(" DEQUANTISE(").map(|rest| ("dequantise_", rest));
+        let names = plain.chain(blocks).filter_map(|(prefix, rest)| {
+            let (name, _) = rest.split_once(',')?;
+            Some(format!("{prefix}{}", name.trim()))
+        });
+        let names: BTreeSet<String> = names.collect();
         let mut unit = format!(
             "#include \"threads.h\"\n#include \"{}\"\n",
             kernels.display()
         );
-        for name in names {
+        for name in &names {
             for number in ["f32", "f16", "bf16"] {
                 unit.push_str(&format!(
                     "static emulated::Register r_{name}_{number}(\"runner\", \"{name}_{number}\", \
@@ -499,7 +501,7 @@ mod tests {
             built.status.success(),
             "kernels.cu does not compile: {said}"
         );
-        Some(Command::new(program))
+        Some(names)
     }
 
     /// A tensor's bytes.
@@ -596,10 +598,13 @@ mod tests {
             return;
         }
         let folder = tempfile::tempdir().expect("a folder");
-        let Some(_) = kernels_on_the_processor(folder.path()) else {
+        let Some(names) = kernels_on_the_processor(folder.path()) else {
             eprintln!("no c++ here: the kernels themselves are not looked at");
             return;
         };
+        let sampled = samples(&Device::Cpu, DType::F32).expect("samples");
+        let sampled = sampled.iter().map(|one| one.operation.kernel().to_owned());
+        assert_eq!(sampled.collect::<BTreeSet<String>>(), names);
         for order in ["forward", "reverse"] {
             let mut program = Command::new(folder.path().join("kernels"))
                 .env("EMULATED_CARD_ORDER", order)
